@@ -1,0 +1,4 @@
+//! debstrata composes root filesystems from Debian packages, one reproducible layer a tier.
+//!
+//! The rooms, in the order in which data flows. A room imports only rooms above it; the order of
+//! the `pub mod` lines below is law, and `tests/house.rs` keeps it.
