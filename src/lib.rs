@@ -2,3 +2,5 @@
 //!
 //! The rooms, in the order in which data flows. A room imports only rooms above it; the order of
 //! the `pub mod` lines below is law, and `tests/house.rs` keeps it.
+
+pub mod ground;

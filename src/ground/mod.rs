@@ -1,0 +1,20 @@
+//! What every room stands on: hashes, paths inside a root filesystem, positions in text,
+//! bounded reading, whole-or-nothing writing, events, and who must act on an error.
+//!
+//! A type enters this room when two rooms need it. Nothing here knows Debian.
+
+mod class;
+mod event;
+mod path;
+mod read;
+mod sha256;
+mod source;
+mod write;
+
+pub use class::{Class, Failure};
+pub use event::{Event, Observer, Silent, Work};
+pub use path::{PathError, RootPath, printable};
+pub use read::{TooLong, open_regular, read_at_most};
+pub use sha256::{DiffId, HexError, Sha256, Sha256Hasher};
+pub use source::{Source, Span, Spanned, nearest};
+pub use write::{WriteError, sweep_stale, temporary_in, write_whole, write_whole_with};
