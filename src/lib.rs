@@ -4,3 +4,5 @@
 //! the `pub mod` lines below is law, and `tests/house.rs` keeps it.
 
 pub mod ground;
+
+pub mod debian;
