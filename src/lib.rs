@@ -6,3 +6,5 @@
 pub mod ground;
 
 pub mod debian;
+
+pub mod manifest;

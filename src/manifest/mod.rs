@@ -1,0 +1,23 @@
+//! What the user wrote: TOML and the files beside it become a [`Project`] of typed data, each
+//! value with its place. Knows neither network nor lock.
+//!
+//! [`load`] finds the files and tells everything that is wrong with all of them. [`keys`] names
+//! every key there is: reading, messages and docs/manifest.md follow it. [`matcher`] makes a glob
+//! rule ready for paths.
+
+mod accounts;
+mod archive;
+mod error;
+mod globs;
+pub mod keys;
+mod load;
+mod model;
+mod scalar;
+mod shape;
+mod tier;
+mod wish;
+
+pub use error::{Finding, ManifestError, Topic};
+pub use globs::{GlobMatcher, matcher};
+pub use load::{Loaded, load};
+pub use model::*;
