@@ -8,3 +8,5 @@ pub mod ground;
 pub mod debian;
 
 pub mod manifest;
+
+pub mod cache;
