@@ -10,3 +10,5 @@ pub mod debian;
 pub mod manifest;
 
 pub mod cache;
+
+pub mod fetch;
