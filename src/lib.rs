@@ -12,3 +12,5 @@ pub mod manifest;
 pub mod cache;
 
 pub mod fetch;
+
+pub mod archive;

@@ -1,0 +1,60 @@
+//! From unverified heads to a trusted index of packages: signature, dates, names, checksums.
+//! Knows no tiers.
+
+mod clearsigned;
+mod error;
+mod index;
+mod keyring;
+mod open;
+mod suites;
+mod trust;
+
+pub use error::{ArchiveError, NoArchitecture, NoComponent, NoKeyring, NoSuite};
+pub use open::{Opening, open, origins, verify_recorded};
+pub use suites::Suites;
+pub use trust::{CLOCK_SKEW, LONGEST_INRELEASE, Rules, TrustError, Trusted, recheck, trust};
+
+use jiff::Timestamp;
+
+use crate::{debian::Version, ground::Sha256};
+
+pub use index::{Candidate, Index, IndexError, Provider};
+
+/// What was trusted for one suite, as the lock keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustRecord {
+    /// `<source name>/<suite>`, unique in the distribution: `debian-security/trixie-security`.
+    pub id: String,
+    /// Of the whole InRelease file.
+    pub inrelease: Sha256,
+    /// The Release's Date.
+    pub date: Timestamp,
+    /// Its Valid-Until, where it has one.
+    pub valid_until: Option<Timestamp>,
+    /// Fingerprint of the primary key whose signature was accepted, 40 or 64 upper-case hexadecimal
+    /// digits; `None` only under `allow-unsigned`.
+    pub signer: Option<String>,
+    /// Whether `allow-expired` let it pass.
+    pub expired: bool,
+}
+
+/// One binary package of an index: all that is needed to name, fetch and verify its .deb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// Binary package name.
+    pub name: Box<str>,
+    /// Its version.
+    pub version: Version,
+    /// `all`, or an architecture's name.
+    pub architecture: Box<str>,
+    /// Source package name, without its version.
+    pub source: Box<str>,
+    /// Which suite lists it, as [`TrustRecord::id`].
+    pub from: Box<str>,
+    /// Relative to the archive's root: `pool/main/...`.
+    pub path: Box<str>,
+    /// Bytes of the .deb.
+    pub size: u64,
+    /// Of the .deb.
+    pub sha256: Sha256,
+}
