@@ -14,3 +14,5 @@ pub mod cache;
 pub mod fetch;
 
 pub mod archive;
+
+pub mod resolve;

@@ -1,0 +1,147 @@
+//! What stands between a question and its answer.
+
+use miette::Diagnostic;
+
+use crate::{
+    archive::IndexError,
+    debian::{Relation, RelationError},
+    ground::{Class, Failure, Span},
+};
+
+/// Why a question has no answer. The span is that of the wish behind it, in the tier's manifest.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ResolveError {
+    /// Nothing meets a wish.
+    #[error("nothing meets the wish `{wish}`: {why}")]
+    #[diagnostic(code(debstrata::resolve::wish), help("{help}"))]
+    Wish {
+        /// The wish, as far as it counts on this architecture.
+        wish: Box<Relation>,
+        /// What there is instead.
+        why: String,
+        /// The next step.
+        help: String,
+        /// The wish.
+        #[label("asked for here")]
+        span: Span,
+    },
+    /// A wish asks for another version than the chain already has.
+    #[error("the wish `{wish}` does not fit {present}, which is there already ({why})")]
+    #[diagnostic(
+        code(debstrata::resolve::version),
+        help("a chain of tiers has one version of a package: change this wish, or the one that brings {present}")
+    )]
+    Version {
+        /// The wish.
+        wish: Box<Relation>,
+        /// Name and version of the package that is there.
+        present: String,
+        /// Where it comes from.
+        why: String,
+        /// The wish.
+        #[label("asked for here")]
+        span: Span,
+    },
+    /// Nothing meets a dependency.
+    #[error("{} -> `{relation}`: {why}", chain.join(" -> "))]
+    #[diagnostic(code(debstrata::resolve::dependency), help("{help}"))]
+    Dependency {
+        /// Package names, from the one that was wished for to the one with the dependency.
+        chain: Vec<Box<str>>,
+        /// The dependency.
+        relation: Box<Relation>,
+        /// What there is instead.
+        why: String,
+        /// The next step.
+        help: String,
+        /// The wish.
+        #[label("needed by what this asks for")]
+        span: Span,
+    },
+    /// Two packages of the set exclude each other.
+    #[error("{package} and {other} cannot be in one root filesystem: {package} says `{field}: {relation}`")]
+    #[diagnostic(code(debstrata::resolve::conflict), help("{help}"))]
+    Conflict {
+        /// Name and version.
+        package: String,
+        /// Name and version.
+        other: String,
+        /// `Conflicts` or `Breaks`.
+        field: &'static str,
+        /// The entry of the field.
+        relation: Box<Relation>,
+        /// How both came into the set, and the next step.
+        help: String,
+        /// The wish behind one of them.
+        #[label("brought in by this")]
+        span: Span,
+    },
+    /// A relation field of the index cannot be read.
+    #[error("{package}: its field {field} cannot be read, at byte {} of it", source.offset)]
+    #[diagnostic(
+        code(debstrata::resolve::field),
+        help("the archive itself is at fault: tell its owners, or take the package from another source")
+    )]
+    Field {
+        /// Name and version.
+        package: String,
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        #[source]
+        source: RelationError,
+        /// The wish behind the package.
+        #[label("brought in by this")]
+        span: Span,
+    },
+    /// The index says what cannot be used.
+    #[error("{source}")]
+    #[diagnostic(
+        code(debstrata::resolve::index),
+        help("the archive itself is at fault: take the package from another source, or leave it out")
+    )]
+    Index {
+        /// What it is.
+        source: Box<IndexError>,
+        /// The wish behind the package.
+        #[label("brought in by this")]
+        span: Span,
+    },
+    /// More packages or relations than any root filesystem has.
+    #[error("this asks for more than {limit} packages")]
+    #[diagnostic(
+        code(debstrata::resolve::too_many),
+        help("an archive that small tiers are composed from has no such package: look at its metadata")
+    )]
+    TooMany {
+        /// The bound.
+        limit: usize,
+        /// The wish that went over it.
+        #[label("asked for here")]
+        span: Span,
+    },
+}
+
+impl ResolveError {
+    /// The wish behind it, in the tier's manifest.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Wish { span, .. }
+            | Self::Version { span, .. }
+            | Self::Dependency { span, .. }
+            | Self::Conflict { span, .. }
+            | Self::Field { span, .. }
+            | Self::Index { span, .. }
+            | Self::TooMany { span, .. } => span.clone(),
+        }
+    }
+}
+
+impl Failure for ResolveError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Wish { .. } | Self::Version { .. } | Self::Dependency { .. } | Self::Conflict { .. } => Class::User,
+            Self::Field { .. } | Self::Index { .. } | Self::TooMany { .. } => Class::World,
+        }
+    }
+}
