@@ -16,3 +16,5 @@ pub mod fetch;
 pub mod archive;
 
 pub mod resolve;
+
+pub mod lock;

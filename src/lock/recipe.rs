@@ -1,0 +1,161 @@
+//! All that shapes a layer, as a digest: it tells an edited layer from one that does not come out
+//! the same twice, and it keys the layer cache.
+
+use std::path::Path;
+
+use super::canon::Canon;
+use crate::{
+    archive::Package,
+    debian::Architecture,
+    ground::{Sha256, Spanned},
+    manifest::{Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Ownership, Symlink, Tier, User},
+};
+
+/// What goes into a layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Ingredients<'a> {
+    /// Of the layer's bytes.
+    pub format_version: u32,
+    /// The mtime of every entry, in seconds since 1970, as it is really used.
+    pub timestamp: u64,
+    /// Whether /bin, /lib ... are links into /usr.
+    pub merged_usr: bool,
+    /// For which architecture.
+    pub architecture: Architecture,
+    /// The parent tier's recipe.
+    pub parent: Option<Sha256>,
+    /// The tier's own packages, in the order of the answer.
+    pub packages: &'a [&'a Package],
+    /// The manifest.
+    pub tier: &'a Tier,
+}
+
+/// The digest of all that shapes a layer. `contents` gives the SHA-256 of a file beside the
+/// manifest; its error is handed on.
+///
+/// Summary, comments, places in the file, names of tier and archive do not count; wishes,
+/// dependencies and omissions only by the packages that came of them.
+pub fn recipe<E>(
+    ingredients: &Ingredients<'_>,
+    mut contents: impl FnMut(&Path) -> Result<Sha256, E>,
+) -> Result<Sha256, E> {
+    // In full here and below, so that a new field must be decided on.
+    let Ingredients { format_version, timestamp, merged_usr, architecture, parent, packages, tier } = ingredients;
+    let Tier {
+        source: _,
+        name: _,
+        summary: _,
+        parent: _, // its recipe stands for it
+        packages: _,
+        dependencies: _,
+        omit: _,
+        globs,
+        users,
+        groups,
+        directories,
+        symlinks,
+        files,
+        generate,
+    } = tier;
+    let mut canon = Canon::new("recipe 1");
+    canon.text("format-version", format_version);
+    canon.text("timestamp", timestamp);
+    canon.text("merged-usr", merged_usr);
+    canon.text("architecture", architecture);
+    canon.optional("parent", *parent);
+    canon.list("packages", *packages, |canon, package| spell_package(canon, package));
+    spell_globs(&mut canon, globs);
+    canon.list("users", users, spell_user);
+    canon.list("groups", groups, spell_group);
+    canon.set("directories", directories, |canon, directory| {
+        let Directory { path, mode, owner } = directory;
+        canon.bytes("path", path.value.as_bytes());
+        spell_mode(canon, *mode, owner);
+    });
+    canon.set("symlinks", symlinks, |canon, symlink| {
+        let Symlink { path, target } = symlink;
+        canon.bytes("path", path.value.as_bytes());
+        canon.text("target", target);
+    });
+    let files = files
+        .iter()
+        .map(|file| match &file.content {
+            // A text and a file of the same bytes shape the same layer.
+            FileContent::Text(text) => Ok((file, Sha256::of(text.as_bytes()))),
+            FileContent::Beside(path) => contents(path).map(|sha256| (file, sha256)),
+        })
+        .collect::<Result<Vec<_>, E>>()?;
+    canon.set("files", files, |canon, (file, sha256)| {
+        let File { path, content: _, mode, owner } = file;
+        canon.bytes("path", path.value.as_bytes());
+        canon.text("sha256", sha256);
+        spell_mode(canon, *mode, owner);
+    });
+    spell_generate(&mut canon, generate);
+    Ok(canon.digest())
+}
+
+fn spell_package(canon: &mut Canon, package: &Package) {
+    // Source, suite and path say only where the .deb comes from.
+    let Package { name, version, architecture, source: _, from: _, path: _, size: _, sha256 } = package;
+    canon.text("name", name);
+    canon.text("version", version.as_str());
+    canon.text("architecture", architecture);
+    canon.text("sha256", sha256);
+}
+
+fn spell_globs(canon: &mut Canon, globs: &Globs) {
+    let Globs { tier, packages } = globs;
+    spell_rule(canon, tier);
+    canon.list("package-globs", packages, |canon, (package, rule)| {
+        canon.text("package", package);
+        spell_rule(canon, &rule.value);
+    });
+}
+
+/// Kept = some include matches and no exclude does, so their order says nothing.
+fn spell_rule(canon: &mut Canon, rule: &GlobRule) {
+    let GlobRule { include, exclude } = rule;
+    let one = |canon: &mut Canon, glob: &Spanned<Glob>| canon.text("", &glob.value.0);
+    canon.set("include", include, one);
+    canon.set("exclude", exclude, one);
+}
+
+fn spell_user(canon: &mut Canon, user: &User) {
+    let User { span: _, name, uid, gid, gecos, home, home_mode, shell } = user;
+    canon.text("name", name);
+    canon.text("uid", uid);
+    canon.text("gid", gid);
+    canon.text("gecos", gecos);
+    if let Some(home) = home {
+        canon.bytes("home", home.as_bytes());
+    }
+    canon.text("home-mode", home_mode);
+    canon.text("shell", shell);
+}
+
+fn spell_group(canon: &mut Canon, group: &Group) {
+    let Group { span: _, name, gid, members } = group;
+    canon.text("name", name);
+    canon.text("gid", gid);
+    canon.list("members", members, |canon, member| canon.text("", member));
+}
+
+fn spell_mode(canon: &mut Canon, mode: u16, owner: &Ownership) {
+    let Ownership { uid, gid } = owner;
+    canon.text("mode", mode);
+    canon.text("uid", uid);
+    canon.text("gid", gid);
+}
+
+fn spell_generate(canon: &mut Canon, generate: &Generate) {
+    let Generate { ca_certificates, os_release, dpkg_status } = generate;
+    canon.text("ca-certificates", ca_certificates.is_some());
+    if let Some(fields) = os_release {
+        canon.list("os-release", &fields.value, |canon, (key, value)| {
+            canon.text("key", key);
+            canon.text("value", value);
+        });
+    }
+    canon.text("dpkg-status", dpkg_status);
+}
