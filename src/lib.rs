@@ -18,3 +18,5 @@ pub mod archive;
 pub mod resolve;
 
 pub mod lock;
+
+pub mod rootfs;
