@@ -20,3 +20,5 @@ pub mod resolve;
 pub mod lock;
 
 pub mod rootfs;
+
+pub mod unpack;

@@ -1,0 +1,334 @@
+//! A .deb becomes control members, a table of entries and a spool of contents in the cache:
+//! sanitised, bounded, in parallel. Knows no globs and no tiers.
+//!
+//! One pass: the .deb's bytes are hashed while they are decompressed, each file is hashed while it
+//! is appended to the spool. Nothing is kept under its name before the .deb's own digest fits. The
+//! table appears last; without a whole table that fits its spool, the package is unpacked again.
+
+mod collect;
+mod error;
+mod limits;
+mod table;
+mod tar;
+
+use std::{
+    cell::Cell,
+    fs::{self, File},
+    io::{self, BufReader, Read, Write as _},
+    path::Path,
+    sync::Arc,
+};
+
+use rayon::prelude::*;
+
+pub use error::{Difference, Refusal, UnpackError};
+pub use limits::Limits;
+
+use self::{collect::Stop, table::Table, tar::TarError};
+use crate::{
+    cache::Cache,
+    debian::deb::{ControlMembers, Deb, DebError, Identity},
+    ground::{Event, Observer, RootPath, Sha256, Sha256Hasher, Work, WriteError, open_regular, read_at_most},
+    rootfs::{Attributes, Node, PackageName, Spool},
+};
+
+/// One unpacked package, before any tier's rules.
+#[derive(Debug, Clone)]
+pub struct Unpacked {
+    /// Members of control.tar by name (`control`, `md5sums`, `conffiles`, `postinst` ...), verbatim.
+    pub control: ControlMembers,
+    /// Entries of data.tar in the order of the archive, one a path (the last one of a path wins, as with dpkg).
+    pub entries: Vec<Item>,
+}
+
+impl Unpacked {
+    /// The digest of all that a tier can take from the package, for the lock: members of control.tar
+    /// by name, then the entries in their order. The same .deb has the same one in every version of
+    /// debstrata that reads it alike.
+    pub fn digest(&self) -> Sha256 {
+        let mut hasher = Sha256Hasher::new();
+        let mut put = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        for (name, member) in &self.control {
+            put(name.as_bytes());
+            put(Sha256::of(member).as_bytes());
+        }
+        for Item { path, attributes, node } in &self.entries {
+            let Attributes { mode, uid, gid, xattrs } = attributes;
+            put(path.as_bytes());
+            put(format!("{mode:o} {uid} {gid}").as_bytes());
+            for (name, value) in xattrs {
+                put(name);
+                put(value);
+            }
+            match node {
+                Node::Directory => put(b"directory"),
+                Node::Symlink(target) => {
+                    put(b"symlink");
+                    put(target);
+                }
+                Node::File { content, group } => {
+                    put(b"file");
+                    put(content.sha256.as_bytes());
+                    put(group.as_ref().map(|group| group.0.as_bytes().as_slice()).unwrap_or_default());
+                }
+            }
+        }
+        hasher.finish()
+    }
+}
+
+/// One entry of data.tar. Names are final paths of the package, not yet rewritten for merged /usr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Where it goes.
+    pub path: RootPath,
+    /// Mode and owner.
+    pub attributes: Attributes,
+    /// What it is; every name of a hard-linked group carries the content.
+    pub node: Node,
+}
+
+/// What the index or the lock says about a .deb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Name, version and architecture that its control file must have, letter by letter.
+    pub package: Arc<PackageName>,
+    /// Bytes of the .deb.
+    pub size: u64,
+    /// Of the .deb.
+    pub sha256: Sha256,
+}
+
+impl Expected {
+    fn title(&self) -> String {
+        let PackageName { name, version, architecture } = &*self.package;
+        format!("{name} {version} {architecture}")
+    }
+}
+
+/// The version of what the cache holds for a package; a change of table, spool or rules raises it.
+/// It stands in the keys, and in the table's magic.
+const FORMAT: u32 = 1;
+/// The cache's kind of derived data.
+const KIND: &str = "unpacked";
+/// Bytes of the .deb that are read at once.
+const READ: usize = 128 << 10;
+/// Bytes of data.tar that are decompressed at once.
+const DECODED: usize = 256 << 10;
+/// Bytes of a table in the cache: what the default ceilings can make of it.
+const LONGEST_TABLE: u64 = 1 << 30;
+
+fn spool_key(sha256: &Sha256) -> String {
+    format!("{sha256}-{FORMAT}.spool")
+}
+
+fn table_key(sha256: &Sha256) -> String {
+    format!("{sha256}-{FORMAT}.table")
+}
+
+/// What the cache has of this package from an earlier run; the .deb itself is not needed. Only a
+/// control file that does not fit `expected` is an error; anything damaged is as if it were not there.
+pub fn recall(expected: &Expected, cache: &Cache) -> Result<Option<Unpacked>, UnpackError> {
+    let spool = cache.derived_path(KIND, &spool_key(&expected.sha256));
+    let read = || -> io::Result<(Vec<u8>, u64)> {
+        let table = open_regular(&cache.derived_path(KIND, &table_key(&expected.sha256)))?;
+        let size = fs::metadata(&spool)?.len();
+        Ok((read_at_most(table, LONGEST_TABLE)?, size))
+    };
+    // Whatever keeps it from being read (not there, pruned meanwhile, a bad disk): it is made anew,
+    // and what is wrong with the cache shows when it is written.
+    let Ok((bytes, size)) = read() else { return Ok(None) };
+    let Some(table) = Table::decode(&bytes) else { return Ok(None) };
+    if table.deb != expected.sha256 || table.spool_size != size {
+        return Ok(None);
+    }
+    check_identity(expected, &table.control)?;
+    Ok(Some(table.into_unpacked(Arc::new(Spool::new(spool)))))
+}
+
+/// Removes what the cache has of a package. For whoever finds that contents do not have their digest:
+/// a table vouches for its spool's size alone, and a power cut can leave zeros. Errors name the path.
+pub fn forget(sha256: &Sha256, cache: &Cache) -> Result<(), WriteError> {
+    for key in [table_key(sha256), spool_key(sha256)] {
+        let path = cache.derived_path(KIND, &key);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(WriteError { path, source }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks `deb` into the cache, or recalls what the cache has of it. Advances [`Work::Unpack`] by
+/// the .deb's bytes, also where it fails.
+///
+/// The errors name package and member, or entry; nothing of a refused package stays in the cache.
+pub fn unpack(
+    deb: &Path,
+    expected: &Expected,
+    cache: &Cache,
+    limits: &Limits,
+    observer: &dyn Observer,
+) -> Result<Unpacked, UnpackError> {
+    let told = Cell::new(0);
+    let result = match recall(expected, cache) {
+        Ok(None) => unpack_anew(deb, expected, cache, limits, observer, &told),
+        Ok(Some(unpacked)) => Ok(unpacked),
+        Err(error) => Err(error),
+    };
+    observer.tell(Event::Advance(Work::Unpack, expected.size.saturating_sub(told.get())));
+    result
+}
+
+/// Unpacks packages in parallel, the largest first. Results stand in the order of `debs`.
+pub fn unpack_all(
+    debs: &[(&Path, &Expected)],
+    cache: &Cache,
+    limits: &Limits,
+    observer: &dyn Observer,
+) -> Vec<Result<Unpacked, UnpackError>> {
+    observer.tell(Event::Expect(Work::Unpack, debs.iter().map(|(_, expected)| expected.size).sum()));
+    let mut order: Vec<usize> = (0..debs.len()).collect();
+    order.sort_by_key(|number| std::cmp::Reverse(debs[*number].1.size));
+    // A bridge hands out one package after another; an indexed iterator would give the large half
+    // to one thread.
+    let mut done: Vec<_> = order
+        .into_iter()
+        .par_bridge()
+        .map(|number| {
+            let (deb, expected) = debs[number];
+            (number, unpack(deb, expected, cache, limits, observer))
+        })
+        .collect();
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn unpack_anew(
+    deb: &Path,
+    expected: &Expected,
+    cache: &Cache,
+    limits: &Limits,
+    observer: &dyn Observer,
+    told: &Cell<u64>,
+) -> Result<Unpacked, UnpackError> {
+    let unreadable = |source| UnpackError::Read { package: expected.title(), path: deb.to_owned(), source };
+    let changed = |found| UnpackError::Changed { package: expected.title(), path: deb.to_owned(), found };
+    let file = File::open(deb).map_err(unreadable)?;
+    let found = file.metadata().map_err(unreadable)?.len();
+    if found != expected.size {
+        return Err(changed(Difference::Size { expected: expected.size, found }));
+    }
+    let stream = Hashed { file, hasher: Sha256Hasher::new(), size: expected.size, told, observer };
+    let mut reader = BufReader::with_capacity(READ, stream);
+
+    // Either a table, or why there is none; a failure to write is the cache's own error.
+    let mut outcome = None;
+    let written = cache.put_derived(KIND, &spool_key(&expected.sha256), |spool| {
+        let made = match read_package(&mut reader, expected, spool, limits) {
+            Err(Failed::Write(error)) => return Err(error),
+            Err(Failed::Package(error)) => Err(error),
+            Ok(table) => Ok(table),
+        };
+        let refused = || io::Error::other("the package is refused");
+        // All of the file is hashed, also behind an error: a file that is not the verified one
+        // explains every other fault.
+        let outcome = outcome.insert(match io::copy(&mut reader, &mut io::sink()) {
+            Ok(_) => match reader.get_ref().hasher.clone().finish() {
+                found if found == expected.sha256 => made,
+                found => Err(changed(Difference::Sha256 { expected: expected.sha256, found })),
+            },
+            Err(error) => Err(unreadable(error)),
+        });
+        if outcome.is_ok() { Ok(()) } else { Err(refused()) }
+    });
+    let table = match outcome {
+        Some(Err(error)) => return Err(error),
+        Some(Ok(table)) => Some(table),
+        None => None,
+    };
+    let spool = written.map_err(Box::new)?;
+    let table = table.expect("a spool that was written has a table");
+    let bytes = table.encode();
+    cache.put_derived(KIND, &table_key(&expected.sha256), |file| file.write_all(&bytes)).map_err(Box::new)?;
+    Ok(table.into_unpacked(Arc::new(Spool::new(spool))))
+}
+
+enum Failed {
+    Package(UnpackError),
+    Write(io::Error),
+}
+
+fn read_package(
+    reader: &mut BufReader<Hashed>,
+    expected: &Expected,
+    spool: &mut File,
+    limits: &Limits,
+) -> Result<Table, Failed> {
+    let deb_error = |source| Failed::Package(UnpackError::Deb { package: expected.title(), source: Box::new(source) });
+    let mut deb = Deb::open(reader, expected.size, &limits.deb).map_err(deb_error)?;
+    check_identity(expected, deb.control()).map_err(Failed::Package)?;
+    let member = deb.data_name().to_owned();
+    let data = BufReader::with_capacity(DECODED, deb.data().map_err(deb_error)?);
+    let bytes = limits.unpacked_of(expected.size);
+    let collected = collect::collect(data, bytes, &expected.sha256, spool, limits);
+    let (records, spool_size) = collected.map_err(|stop| match stop {
+        Stop::Write(error) => Failed::Write(error),
+        Stop::Package(TarError::Read(source)) => deb_error(DebError::Member { member, source }),
+        Stop::Package(TarError::Entry { entry, reason }) => {
+            let (package, reason) = (expected.title(), Box::new(reason));
+            Failed::Package(UnpackError::Entry { package, member, entry, reason })
+        }
+        Stop::Package(TarError::TooMuch { what, limit }) => {
+            Failed::Package(UnpackError::TooMuch { package: expected.title(), member, what, limit })
+        }
+    })?;
+    let control = deb.finish().map_err(deb_error)?;
+    Ok(Table { deb: expected.sha256, spool_size, control, records })
+}
+
+fn check_identity(expected: &Expected, control: &ControlMembers) -> Result<(), UnpackError> {
+    let text = control.get("control").map(|text| &**text).unwrap_or_default();
+    let found = Identity::of_control(text).map_err(|problem| UnpackError::Deb {
+        package: expected.title(),
+        source: Box::new(DebError::Control { member: "control.tar".to_owned(), problem }),
+    })?;
+    let PackageName { name, version, architecture } = &*expected.package;
+    for (field, expected_value, found) in [
+        ("Package", name, found.name),
+        ("Version", version, found.version),
+        ("Architecture", architecture, found.architecture),
+    ] {
+        if **expected_value != *found {
+            let (package, expected) = (expected.title(), expected_value.to_string());
+            return Err(UnpackError::Identity { package, field, expected, found });
+        }
+    }
+    Ok(())
+}
+
+/// The .deb's file: every byte that is read is hashed and told.
+struct Hashed<'a> {
+    file: File,
+    hasher: Sha256Hasher,
+    size: u64,
+    told: &'a Cell<u64>,
+    observer: &'a dyn Observer,
+}
+
+impl Read for Hashed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        // A file that grows meanwhile does not move the bar beyond its end.
+        let news = (count as u64).min(self.size - self.told.get());
+        self.told.set(self.told.get() + news);
+        if news > 0 {
+            self.observer.tell(Event::Advance(Work::Unpack, news));
+        }
+        Ok(count)
+    }
+}
