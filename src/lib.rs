@@ -22,3 +22,7 @@ pub mod lock;
 pub mod rootfs;
 
 pub mod unpack;
+
+pub mod generate;
+
+pub mod compose;

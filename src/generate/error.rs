@@ -1,0 +1,106 @@
+//! Why a generated file cannot be made.
+
+use std::io;
+
+use miette::SourceSpan;
+
+use crate::ground::{Class, Failure, RootPath, Source};
+
+/// Why a generated file cannot be made.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum GenerateError {
+    /// The bundle is made from a package that the tier does not have.
+    #[error("ca-certificates is not among the packages of this tier")]
+    #[diagnostic(
+        code(debstrata::generate::no_ca_certificates),
+        help("add \"ca-certificates\" to `packages`; [globs.package.ca-certificates] can leave its own files out")
+    )]
+    NoCaCertificates {
+        /// The tier's manifest.
+        #[source_code]
+        source_code: Source,
+        /// The key.
+        #[label("asks for the bundle")]
+        span: SourceSpan,
+    },
+    /// Something below the certificates' folder is neither file nor folder.
+    #[error("{path} of {package} is {kind}, not a certificate file")]
+    #[diagnostic(
+        code(debstrata::generate::odd_certificate),
+        help(
+            "the bundle is made of regular files below /usr/share/ca-certificates; use another version of the package"
+        )
+    )]
+    OddCertificate {
+        /// The path.
+        path: RootPath,
+        /// The package.
+        package: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The certificates are larger than any bundle.
+    #[error("the certificates of {package} have {size} bytes, more than the {limit} that are taken")]
+    #[diagnostic(
+        code(debstrata::generate::large_bundle),
+        help("use another version of the package, or put the bundle into [[files]]")
+    )]
+    LargeBundle {
+        /// The package.
+        package: String,
+        /// Bytes.
+        size: u64,
+        /// Bytes.
+        limit: u64,
+    },
+    /// Unpacked data cannot be read.
+    #[error("{path} of {package} cannot be read from the cache")]
+    #[diagnostic(code(debstrata::generate::read), help("delete cache/derived and run again"))]
+    Read {
+        /// The path.
+        path: RootPath,
+        /// The package.
+        package: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A value cannot stand in the file.
+    #[error("{what} cannot be written to {path}: {why}")]
+    #[diagnostic(code(debstrata::generate::value), help("change the value"))]
+    Value {
+        /// The tier's manifest.
+        #[source_code]
+        source_code: Source,
+        /// Where it is declared.
+        #[label("declared here")]
+        span: SourceSpan,
+        /// Which value, such as `the field NAME`.
+        what: String,
+        /// The generated file.
+        path: &'static str,
+        /// In a sentence without a full stop.
+        why: &'static str,
+    },
+    /// A package has no control file, or a name that is no file name.
+    #[error("{package} cannot be entered into /var/lib/dpkg/status.d: {why}")]
+    #[diagnostic(
+        code(debstrata::generate::status),
+        help("use another version of the package, or set `dpkg-status = false` in [generate]")
+    )]
+    Status {
+        /// The package.
+        package: String,
+        /// In a sentence without a full stop.
+        why: &'static str,
+    },
+}
+
+impl Failure for GenerateError {
+    fn class(&self) -> Class {
+        match self {
+            GenerateError::Read { .. } => Class::World,
+            _ => Class::User,
+        }
+    }
+}
