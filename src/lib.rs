@@ -26,3 +26,7 @@ pub mod unpack;
 pub mod generate;
 
 pub mod compose;
+
+pub mod layer;
+
+pub mod outputs;
