@@ -29,4 +29,6 @@ pub mod compose;
 
 pub mod layer;
 
+pub mod evidence;
+
 pub mod outputs;

@@ -1,0 +1,5 @@
+//! What is shown or proven about finished things: tables, verdicts. Knows not how to build.
+
+pub mod changes;
+pub mod table;
+pub mod verdict;
