@@ -32,3 +32,5 @@ pub mod layer;
 pub mod evidence;
 
 pub mod outputs;
+
+pub mod pipeline;

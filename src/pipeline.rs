@@ -1,0 +1,242 @@
+//! `lock`, `build` and `audit`: the only file that knows the whole flow. It calls the rooms in
+//! order and decides nothing that a room can decide.
+
+mod building;
+mod errors;
+mod failures;
+mod locking;
+mod packages;
+mod plan;
+mod select;
+mod show;
+mod workshop;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use failures::{Failures, Located, stdout_failed};
+pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
+pub use plan::{BuildOptions, BuiltTier, OutputFile};
+pub use select::{Pick, select, select_architectures, select_distributions};
+pub use show::{ShownLayer, ShownPackage, ShownTier, show};
+pub use workshop::{Settings, Warnings, Workshop};
+
+use self::{
+    building::{Chain, Round, changes, compose_tier, round},
+    errors::{EditedLayers, Moved, Moving, StaleLock},
+    packages::{GonePackage, Lack, check_digests, unpacked},
+    plan::{Plan, plan},
+};
+
+use crate::{
+    archive::{self, ArchiveError},
+    evidence::{changes as lock_changes, verdict::Verdict},
+    ground::{Event, sweep_stale},
+    layer::{self, NoStore},
+    lock::{self, Lock, Output},
+    manifest::Distribution,
+    outputs::Outputs,
+};
+
+/// The locks of all picked distributions, by index, each fitting its manifests.
+type Locks = BTreeMap<usize, Lock>;
+
+/// Builds tiers: settles the locks, then fetches, unpacks, composes and emits what is not there yet.
+///
+/// # Errors
+/// Everything that failed. What was built all the same is whole, in SHA256SUMS, and in the locks.
+pub fn build(workshop: &Workshop, picks: &[Pick], options: &BuildOptions) -> Result<Vec<BuiltTier>, Failures> {
+    let outputs = Outputs::new(&options.output);
+    let mut locks = settle_locks(workshop, picks, options.locked)?;
+    // Another round where locked packages were gone and the locks had to move, or where the cache was
+    // damaged; a third is not expected to go better.
+    for attempt in 0..3 {
+        let plans = plan(workshop, picks, &locks)?;
+        if options.locked {
+            refuse_edited(workshop, &plans)?;
+        }
+        match round(workshop, &plans, &outputs, options) {
+            Ok(round) if round.damaged && attempt < 2 => {}
+            Ok(round) => return finish(workshop, locks, round, &outputs, options),
+            Err(Lack::Gone(gone)) if attempt < 2 => {
+                drop(plans);
+                replace_gone(workshop, picks, &mut locks, gone, options.locked)?;
+            }
+            Err(lack) => return Err(lack.into_failures()),
+        }
+    }
+    Err(Moving.into())
+}
+
+/// Records what was built in SHA256SUMS and, unless they must not change, in the locks.
+fn finish(
+    workshop: &Workshop,
+    locks: Locks,
+    round: Round,
+    outputs: &Outputs,
+    options: &BuildOptions,
+) -> Result<Vec<BuiltTier>, Failures> {
+    let Round { built, digests, failures, damaged: _ } = round;
+    let sums = built.iter().flat_map(|tier| &tier.outputs).map(|output| (output.name.clone(), output.digest));
+    outputs.record(&sums.collect())?;
+    for (index, mut lock) in locks {
+        let distribution = &workshop.project.distributions[index];
+        // Layers with other times than the manifest's are nobody's record.
+        if options.locked || workshop.overrides_timestamp(distribution) {
+            continue;
+        }
+        lock.format_version = layer::FORMAT_VERSION;
+        for tier in built.iter().filter(|tier| tier.distribution == distribution.name) {
+            let output = Output { recipe: tier.recipe, diff_id: tier.diff_id, size: tier.size };
+            let before = lock.outputs.insert((tier.architecture, tier.tier.clone()), output);
+            if let Some(before) = before.filter(|before| before.recipe != tier.recipe) {
+                workshop.observer.tell(Event::Step(format!(
+                    "{}/{} {}: edited since the lock recorded {}",
+                    tier.distribution, tier.tier, tier.architecture, before.diff_id
+                )));
+            }
+        }
+        for locked in lock.architectures.values_mut().flat_map(|inputs| inputs.packages.values_mut()) {
+            locked.unpacked = locked.unpacked.or_else(|| digests.get(&locked.package.sha256).copied());
+        }
+        lock.write(&locking::lock_path(distribution))?;
+        sweep_stale(&distribution.folder)?;
+    }
+    let failures: Vec<_> = failures.into_iter().flat_map(|failures| failures.0).collect();
+    if failures.is_empty() { Ok(built) } else { Err(Failures(failures)) }
+}
+
+/// Under `--locked` a layer that the lock records of another recipe cannot be what is asked for: its
+/// diff_id no longer applies, and a new one must not be recorded.
+fn refuse_edited(workshop: &Workshop, plans: &[Plan<'_>]) -> Result<(), Failures> {
+    let mut edited: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    for plan in plans.iter().filter(|plan| !workshop.overrides_timestamp(plan.distribution)) {
+        for step in &plan.steps {
+            if plan.recorded(step).is_some_and(|recorded| recorded.recipe != step.recipe) {
+                let layers = edited.entry(locking::lock_path(plan.distribution)).or_default();
+                layers.push(format!("{} ({})", plan.tier(step).name, plan.architecture));
+            }
+        }
+    }
+    let errors: Vec<_> =
+        edited.into_iter().map(|(lock, layers)| EditedLayers { lock, layers: layers.join(", ") }).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors.into()) }
+}
+
+fn settle_locks(workshop: &Workshop, picks: &[Pick], locked: bool) -> Result<Locks, Failures> {
+    let settle = |pick: &Pick| {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        let path = locking::lock_path(distribution);
+        let old = locking::read_lock(distribution)?;
+        let why = match &old {
+            None => "there is no lock yet".to_owned(),
+            Some(lock) => {
+                match locking::staleness(distribution, lock, |architecture| pick.architectures.contains(&architecture))
+                {
+                    None => return Ok((pick.distribution, old.expect("matched as Some"))),
+                    Some(why) => why,
+                }
+            }
+        };
+        if locked {
+            return Err(StaleLock { lock: path, why }.into());
+        }
+        workshop.observer.tell(Event::Step(format!("{}: {why}", path.display())));
+        let options = LockOptions::keep(pick.architectures.iter().copied());
+        let new = locking::resolve_distribution(workshop, distribution, old.as_ref(), &options, &BTreeSet::new())?;
+        // Written before anything is built: the work of resolving is kept whatever happens next.
+        new.write(&path)?;
+        Ok((pick.distribution, new))
+    };
+    Ok(Failures::gather(picks.iter().map(settle))?.into_iter().collect())
+}
+
+/// Locks anew without the packages that are gone, and says so loudly.
+fn replace_gone(
+    workshop: &Workshop,
+    picks: &[Pick],
+    locks: &mut Locks,
+    gone: Vec<GonePackage>,
+    locked: bool,
+) -> Result<(), Failures> {
+    if locked {
+        return Err(Lack::Gone(gone).into_failures());
+    }
+    for pick in picks {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        let names: locking::Gone =
+            gone.iter().filter(|gone| gone.distribution == distribution.name).map(|gone| gone.package.sha256).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let old = &locks[&pick.distribution];
+        let options = LockOptions::keep(pick.architectures.iter().copied());
+        let new = locking::resolve_distribution(workshop, distribution, Some(old), &options, &names)?;
+        let changes = lock::changes(old, &new);
+        let path = locking::lock_path(distribution);
+        // Still listed by the signed index: the mirrors lag behind their own index, or lost a file.
+        let listed = |gone: &GonePackage| new.debs().any(|package| package.sha256 == gone.package.sha256);
+        if gone.iter().any(listed) {
+            return Err(gone.into_iter().filter(listed).map(|gone| gone.error).collect::<Vec<_>>().into());
+        }
+        workshop
+            .observer
+            .tell(Event::Warning(Arc::new(Moved { lock: path.clone(), changes: lock_changes::table(&changes) })));
+        new.write(&path)?;
+        locks.insert(pick.distribution, new);
+    }
+    Ok(())
+}
+
+/// Checks again, without the network, that what a lock says was trusted is so: the signature over
+/// every InRelease that the cache still has.
+fn verify_trust(workshop: &Workshop, distribution: &Distribution, lock: &Lock) -> Result<(), Failures> {
+    for source in &distribution.archive.sources {
+        for suite in &source.suites {
+            let id = format!("{}/{}", source.name, suite.value);
+            let Some(record) = lock.suites.iter().find(|record| record.id == id) else { continue };
+            match archive::verify_recorded(source, &suite.value, record, &workshop.cache, workshop.clock) {
+                Ok(_) => workshop.observer.tell(Event::Note(format!("{id}: signed as the lock says"))),
+                Err(ArchiveError::Forgotten { .. }) => workshop.observer.tell(Event::Note(format!(
+                    "{id}: the cache no longer has the InRelease of the lock, so its signature is not checked again"
+                ))),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rebuilds tiers from the lock, into nothing, and compares with what the lock records and, where
+/// given, with the layers in a folder of outputs. Changes nothing in the project.
+pub fn audit(workshop: &Workshop, picks: &[Pick], against: Option<&Path>) -> Result<Verdict, Failures> {
+    let read = |pick: &Pick| {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
+        verify_trust(workshop, distribution, &lock)?;
+        Ok((pick.distribution, lock))
+    };
+    let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
+    let plans = plan(workshop, picks, &locks)?;
+    let steps = plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
+    let packages = unpacked(workshop, steps).map_err(Lack::into_failures)?;
+    check_digests(&plans, &packages)?;
+    let mut differences = Vec::new();
+    let mut layers = 0;
+    for plan in &plans {
+        let mut chain = Chain::new();
+        for step in &plan.steps {
+            let composed = compose_tier(plan, step, &chain, &packages)?;
+            chain.insert(step.tier, composed);
+            let changes = changes(plan, step, &chain);
+            let emitted = layer::emit(&changes, plan.mtime(workshop), &mut [], &NoStore, &*workshop.observer)?;
+            layers += 1;
+            differences.extend(plan.compare(step, emitted.diff_id, against)?);
+        }
+    }
+    let opt_outs = locks.iter().flat_map(|(index, lock)| lock.opt_outs(&workshop.project.distributions[*index].name));
+    Ok(Verdict { opt_outs: opt_outs.collect(), ..Verdict::new(layers, differences) })
+}

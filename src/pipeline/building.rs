@@ -1,0 +1,330 @@
+//! One round of a build: what is there already is verified and kept, all else is composed and emitted.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    thread::{self, ScopedJoinHandle},
+};
+
+use miette::{Diagnostic as _, Severity};
+use rayon::prelude::*;
+
+use super::{
+    BuildOptions, BuiltTier, Failures, Workshop,
+    errors::OfTier,
+    packages::{Digests, Lack, Packages, check_digests, expected, unpacked},
+    plan::{Made, Plan, Step},
+};
+use crate::{
+    compose::{self, Composed, Composition, Remark},
+    ground::{Class, Event, RootPath, Sha256, read_at_most},
+    layer::LayerError,
+    outputs::{Draft, OutputError, Outputs},
+    rootfs::{self, Entry, Rootfs},
+    unpack,
+};
+
+/// What a round came to. What was built is whole and stays, whatever else failed.
+pub(super) struct Round {
+    pub(super) built: Vec<BuiltTier>,
+    pub(super) digests: Digests,
+    pub(super) failures: Vec<Failures>,
+    /// Unpacked data of the cache were damaged and are forgotten: another round makes them anew.
+    pub(super) damaged: bool,
+}
+
+/// Composed tiers of a plan, by index.
+pub(super) type Chain = BTreeMap<usize, Composed>;
+
+/// Builds what the plans ask for.
+pub(super) fn round(
+    workshop: &Workshop,
+    plans: &[Plan<'_>],
+    outputs: &Outputs,
+    options: &BuildOptions,
+) -> Result<Round, Lack> {
+    // Every output of an earlier run is hashed, on all cores: most builds have nothing else to do.
+    let there = plans
+        .par_iter()
+        .map(|plan| plan.steps.par_iter().map(|step| already_there(workshop, plan, step, outputs, options)).collect())
+        .collect::<Result<Vec<Vec<Option<There>>>, Failures>>()?;
+    let needed: Vec<Vec<&Step>> = plans.iter().zip(&there).map(|(plan, there)| needed(plan, there)).collect();
+    let steps = plans.iter().zip(&needed).flat_map(|(plan, steps)| steps.iter().map(move |step| (plan, *step)));
+    let packages = unpacked(workshop, steps)?;
+    let digests = check_digests(plans, &packages)?;
+    let mut round = Round { built: Vec::new(), digests, failures: Vec::new(), damaged: false };
+    let mut remarks = Remarks::default();
+    let mut built: Vec<BTreeMap<usize, BuiltTier>> = plans
+        .iter()
+        .zip(there)
+        .map(|(plan, there)| {
+            let there = plan.steps.iter().zip(there).filter_map(|(step, there)| Some((step.tier, there?.built)));
+            there.collect()
+        })
+        .collect();
+    // Publishing waits for the disk; the next layers are made meanwhile.
+    thread::scope(|scope| -> Result<(), Lack> {
+        let mut publishing = VecDeque::new();
+        for (number, (plan, needed)) in plans.iter().zip(needed).enumerate() {
+            let (mut chain, mut open) = (Chain::new(), Vec::new());
+            for step in needed {
+                // The errors of a parent are told; its children have no ground to stand on.
+                if plan.tier(step).parent.as_ref().is_some_and(|parent| !chain.contains_key(&parent.value)) {
+                    continue;
+                }
+                match compose_tier(plan, step, &chain, &packages) {
+                    Ok(composed) => {
+                        remarks.add(plan, step, &composed);
+                        chain.insert(step.tier, composed);
+                    }
+                    Err(failures) => {
+                        round.failures.push(failures);
+                        continue;
+                    }
+                }
+                if !built[number].contains_key(&step.tier) {
+                    open.push((step, changes(plan, step, &chain), remarks.any(plan, step)));
+                }
+            }
+            drop(chain);
+            // Side by side, so that the last member of one layer keeps no core waiting.
+            let drafts: Vec<_> = open
+                .par_iter()
+                .map(|(step, changes, _)| emit(workshop, plan, step, changes, outputs, options))
+                .collect();
+            for ((step, changes, warned), draft) in open.into_iter().zip(drafts) {
+                match draft {
+                    Ok(draft) => {
+                        let entries = changes.len();
+                        let publish = move || publish(workshop, plan, step, draft, entries, warned);
+                        publishing.push_back((number, step, scope.spawn(publish)));
+                    }
+                    Err(NotEmitted::Damaged) => round.damaged = true,
+                    Err(NotEmitted::Failed(failures)) => round.failures.push(failures),
+                }
+                while publishing.len() > MOST_PUBLISHING {
+                    let oldest = publishing.pop_front();
+                    settle(oldest, plans, &mut built, &mut round, outputs, options);
+                }
+            }
+            if round.damaged {
+                forget(workshop, plan)?;
+                break;
+            }
+            // A full disk stops everything; anything else is of one tier alone.
+            if round.failures.iter().any(|failures| failures.class() == Class::World) {
+                break;
+            }
+        }
+        for one in publishing {
+            settle(Some(one), plans, &mut built, &mut round, outputs, options);
+        }
+        Ok(())
+    })?;
+    for (plan, mut built) in plans.iter().zip(built) {
+        round.built.extend(plan.steps.iter().filter_map(|step| built.remove(&step.tier)));
+    }
+    remarks.tell(workshop);
+    Ok(round)
+}
+
+/// How many layers may wait for the disk at once.
+const MOST_PUBLISHING: usize = 8;
+
+/// A layer that is being published: its plan's number, its step, and who does it.
+type Publishing<'scope, 'p> = (usize, &'p Step, ScopedJoinHandle<'scope, Result<Made, Failures>>);
+
+/// Waits for a layer to be published, and takes it as built or failed.
+fn settle(
+    publishing: Option<Publishing<'_, '_>>,
+    plans: &[Plan<'_>],
+    built: &mut [BTreeMap<usize, BuiltTier>],
+    round: &mut Round,
+    outputs: &Outputs,
+    options: &BuildOptions,
+) {
+    let Some((number, step, publisher)) = publishing else { return };
+    match publisher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+        Ok(made) => drop(built[number].insert(step.tier, plans[number].built(step, &made, outputs, &options.forms))),
+        Err(failures) => round.failures.push(failures),
+    }
+}
+
+/// A layer that an earlier run made.
+struct There {
+    built: BuiltTier,
+    /// Composing it warned: it is composed again, so that the warning is heard again.
+    warned: bool,
+}
+
+/// The steps that must be composed: those with something to do, and what they stand on.
+fn needed<'p>(plan: &'p Plan<'_>, there: &[Option<There>]) -> Vec<&'p Step> {
+    let mut tiers = std::collections::BTreeSet::new();
+    for (step, there) in plan.steps.iter().zip(there) {
+        if there.as_ref().is_none_or(|there| there.warned) {
+            tiers.extend(plan.distribution.chain(step.tier));
+        }
+    }
+    plan.steps.iter().filter(|step| tiers.contains(&step.tier)).collect()
+}
+
+/// The derived data under which [`Made`] is kept, by recipe.
+const MADE: &str = "made";
+
+fn recall_made(workshop: &Workshop, recipe: &Sha256) -> Result<Option<Made>, Failures> {
+    let Some(file) = workshop.cache.get_derived(MADE, &recipe.to_string())? else { return Ok(None) };
+    // Short or damaged after a power cut: made anew.
+    Ok(read_at_most(file, 1 << 16).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// The outputs of a step, where the lock says what its recipe gives, an earlier run made just that,
+/// and every file still has the bytes that it got then. Nothing that the cache says alone gets into a
+/// lock.
+fn already_there(
+    workshop: &Workshop,
+    plan: &Plan<'_>,
+    step: &Step,
+    outputs: &Outputs,
+    options: &BuildOptions,
+) -> Result<Option<There>, Failures> {
+    let Some(made) = recall_made(workshop, &step.recipe)? else { return Ok(None) };
+    let vouched = plan.recorded(step).is_some_and(|recorded| {
+        recorded.recipe == step.recipe && recorded.diff_id == made.diff_id && recorded.size == made.size
+    });
+    if !vouched {
+        return Ok(None);
+    }
+    let mut expected = Vec::new();
+    for form in &options.forms {
+        let Some(blob) = made.blobs.get(form.extension()) else { return Ok(None) };
+        expected.push((plan.layer_name(step, *form), blob.digest));
+    }
+    let same = outputs.unchanged(&expected)?.into_iter().all(|same| same);
+    let there = || There { built: plan.built(step, &made, outputs, &options.forms), warned: made.warned };
+    Ok(same.then(there))
+}
+
+/// Composes the tier of a step on its parent in `chain`.
+pub(super) fn compose_tier(
+    plan: &Plan<'_>,
+    step: &Step,
+    chain: &Chain,
+    packages: &Packages,
+) -> Result<Composed, Failures> {
+    let tier = plan.tier(step);
+    let inputs: Vec<_> = plan
+        .packages(step)
+        .map(|package| compose::Input { name: expected(package).package, unpacked: &packages[&package.sha256] })
+        .collect();
+    Ok(compose::compose(&Composition {
+        archive: &plan.distribution.archive,
+        tier,
+        name: &plan.title(step),
+        architecture: plan.architecture,
+        packages: &inputs,
+        beside: &step.beside,
+        parent: tier.parent.as_ref().map(|parent| &chain[&parent.value]),
+    })?)
+}
+
+/// What the layer of a step holds.
+pub(super) fn changes(plan: &Plan<'_>, step: &Step, chain: &Chain) -> Vec<(RootPath, Entry)> {
+    let tree = |tier: usize| -> &Rootfs { &chain[&tier].rootfs };
+    rootfs::diff(plan.tier(step).parent.as_ref().map(|parent| tree(parent.value)), tree(step.tier))
+}
+
+enum NotEmitted {
+    /// The unpacked data are not what they were.
+    Damaged,
+    Failed(Failures),
+}
+
+impl From<OutputError> for NotEmitted {
+    fn from(error: OutputError) -> Self {
+        match error {
+            OutputError::Layer(error) if matches!(*error, LayerError::Damaged { .. }) => Self::Damaged,
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// Emits one layer and judges it by the lock. Its files have no names yet.
+fn emit(
+    workshop: &Workshop,
+    plan: &Plan<'_>,
+    step: &Step,
+    changes: &[(RootPath, Entry)],
+    outputs: &Outputs,
+    options: &BuildOptions,
+) -> Result<Draft, NotEmitted> {
+    let files: Vec<_> = options.forms.iter().map(|form| (*form, plan.layer_name(step, *form))).collect();
+    let draft = outputs.write_layer(&files, changes, plan.mtime(workshop), &*workshop.cache, &*workshop.observer)?;
+    plan.judge(step, draft.emitted.diff_id, draft.emitted.size).map_err(NotEmitted::Failed)?;
+    Ok(draft)
+}
+
+/// Gives the files of a layer their names, and remembers what was made.
+fn publish(
+    workshop: &Workshop,
+    plan: &Plan<'_>,
+    step: &Step,
+    draft: Draft,
+    entries: usize,
+    warned: bool,
+) -> Result<Made, Failures> {
+    let made = Made::new(entries, &draft.publish()?, warned);
+    let write = |file: &mut std::fs::File| Ok(serde_json::to_writer(file, &made)?);
+    workshop.cache.put_derived(MADE, &step.recipe.to_string(), write)?;
+    workshop.observer.tell(Event::Step(format!("{} {}: {}", plan.title(step), plan.architecture, made.diff_id)));
+    Ok(made)
+}
+
+/// Removes the unpacked data of all packages of a plan.
+fn forget(workshop: &Workshop, plan: &Plan<'_>) -> Result<(), Failures> {
+    workshop.observer.tell(Event::Step(format!(
+        "unpacked data of {} {} in the cache are damaged; they are made anew",
+        plan.distribution.name, plan.architecture
+    )));
+    for package in plan.steps.iter().flat_map(|step| plan.packages(step)) {
+        unpack::forget(&package.sha256, &workshop.cache)?;
+    }
+    Ok(())
+}
+
+/// Remarks of all compositions of a round, each told once.
+#[derive(Default)]
+struct Remarks {
+    /// How many architectures of a tier were composed.
+    composed: BTreeMap<String, usize>,
+    /// By tier and text: for how many architectures it was made.
+    made: BTreeMap<(String, String), (usize, Remark)>,
+}
+
+impl Remarks {
+    fn add(&mut self, plan: &Plan<'_>, step: &Step, composed: &Composed) {
+        let title = plan.title(step);
+        *self.composed.entry(title.clone()).or_default() += 1;
+        for remark in &composed.remarks {
+            let key = (title.clone(), remark.to_string());
+            self.made.entry(key).or_insert_with(|| (0, remark.clone())).0 += 1;
+        }
+    }
+
+    /// Whether a tier has had any.
+    fn any(&self, plan: &Plan<'_>, step: &Step) -> bool {
+        let title = plan.title(step);
+        self.made.keys().any(|(tier, _)| *tier == title)
+    }
+
+    fn tell(self, workshop: &Workshop) {
+        for ((title, text), (count, remark)) in self.made {
+            if remark.needs_every_architecture() && count < self.composed[&title] {
+                continue;
+            }
+            workshop.observer.tell(match remark.severity() {
+                Some(Severity::Advice) => Event::Note(format!("{title}: {text}")),
+                _ => Event::Warning(Arc::new(OfTier { title, remark })),
+            });
+        }
+    }
+}

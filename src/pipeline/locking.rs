@@ -1,0 +1,456 @@
+//! The inputs side: from manifests and signed indexes to `debstrata.lock`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{
+    Failures, Located, Workshop,
+    errors::{IdleOmission, LeftOut, StaleLock, UnknownPackage},
+};
+use crate::{
+    archive::{self, Index, Opening, Package, Suites},
+    debian::Architecture,
+    fetch::Origin,
+    ground::{Class, Event, Sha256, nearest},
+    layer,
+    lock::{self, Changes, Inputs, Lock, LockError},
+    manifest::{ArchiveSource, Distribution, Project},
+    resolve::{self, Preferences, Question},
+    unpack,
+};
+
+/// What may take a newer version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Only what has to be resolved anew; all else keeps its version.
+    Nothing,
+    /// Everything.
+    Everything,
+    /// These packages.
+    Packages(BTreeSet<String>),
+}
+
+/// How to lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockOptions {
+    /// What may take a newer version.
+    pub upgrade: Upgrade,
+    /// Accept a Release older than the one seen before.
+    pub allow_older: bool,
+    /// The architectures that must be resolved; none named: all.
+    pub architectures: BTreeSet<Architecture>,
+    /// Resolve the others too, where their mirrors allow it (else a warning). Otherwise, and where
+    /// that fails, the lock keeps what it has of them.
+    pub try_others: bool,
+}
+
+impl LockOptions {
+    /// Resolve what has to be, for these architectures; everything else keeps its version.
+    pub(super) fn keep(architectures: impl IntoIterator<Item = Architecture>) -> Self {
+        let architectures = architectures.into_iter().collect();
+        Self { upgrade: Upgrade::Nothing, allow_older: false, architectures, try_others: true }
+    }
+
+    fn must(&self, architecture: Architecture) -> bool {
+        self.architectures.is_empty() || self.architectures.contains(&architecture)
+    }
+}
+
+impl Upgrade {
+    /// The words after `--upgrade`, and which distributions they name: a word that is a distribution
+    /// of the project, and no package of any lock, is meant as one. No package left: everything.
+    pub fn of_words(project: &Project, words: &[String]) -> Result<(Self, Vec<String>), Failures> {
+        let known = |word: &String| project.distributions.iter().any(|distribution| distribution.name == *word);
+        let mut packages: BTreeSet<String> = words.iter().cloned().collect();
+        let mut distributions: Vec<String> = words.iter().filter(|word| known(word)).cloned().collect();
+        if !distributions.is_empty() {
+            for distribution in &project.distributions {
+                let lock = read_lock(distribution)?;
+                distributions.retain(|word| !lock.as_ref().is_some_and(|lock| names(lock).contains(word.as_str())));
+            }
+            packages.retain(|word| !distributions.contains(word));
+        }
+        Ok((if packages.is_empty() { Self::Everything } else { Self::Packages(packages) }, distributions))
+    }
+
+    /// What of it concerns a distribution with this lock.
+    fn within(&self, lock: Option<&Lock>) -> Self {
+        let Self::Packages(wanted) = self else { return self.clone() };
+        let locked = lock.map(names).unwrap_or_default();
+        let wanted: BTreeSet<_> = wanted.iter().filter(|name| locked.contains(name.as_str())).cloned().collect();
+        if wanted.is_empty() { Self::Nothing } else { Self::Packages(wanted) }
+    }
+}
+
+/// What locking one distribution did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Locked {
+    /// The distribution.
+    pub distribution: String,
+    /// The file.
+    pub lock: String,
+    /// Whether it was written.
+    pub written: bool,
+    /// Packages that were added, removed or changed.
+    pub changes: Changes,
+    /// Suites that an `allow-unsigned` or `allow-expired` of the manifest let pass.
+    pub opt_outs: Vec<String>,
+}
+
+/// A lock that does not fit its manifests, and why.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stale {
+    /// The file.
+    pub lock: String,
+    /// In words.
+    pub why: String,
+}
+
+/// Locks distributions. Where a lock fits its manifests and nothing is to be upgraded, nothing is
+/// fetched and nothing is written. A package to upgrade concerns the distributions that have it.
+pub fn lock(workshop: &Workshop, distributions: &[usize], options: &LockOptions) -> Result<Vec<Locked>, Failures> {
+    let each = distributions.iter().map(|index| &workshop.project.distributions[*index]);
+    if let Upgrade::Packages(names) = &options.upgrade {
+        check_names(each.clone(), names)?;
+    }
+    Failures::gather(each.map(|distribution| lock_one(workshop, distribution, options)))
+}
+
+fn lock_one(workshop: &Workshop, distribution: &Distribution, options: &LockOptions) -> Result<Locked, Failures> {
+    let path = lock_path(distribution);
+    let old = read_lock(distribution)?;
+    let wanted = |architecture| options.must(architecture);
+    let outcome = |lock: &Lock, written, changes| Locked {
+        distribution: distribution.name.clone(),
+        lock: path.display().to_string(),
+        written,
+        changes,
+        opt_outs: lock.opt_outs(&distribution.name),
+    };
+    let upgrade = options.upgrade.within(old.as_ref());
+    if let Some(old) = &old
+        && upgrade == Upgrade::Nothing
+        && staleness(distribution, old, wanted).is_none()
+    {
+        return Ok(outcome(old, false, Changes::default()));
+    }
+    let new = resolve_distribution(workshop, distribution, old.as_ref(), options, &BTreeSet::new())?;
+    let changes = lock::changes(old.as_ref().unwrap_or(&Lock::default()), &new);
+    let written = new.write(&path)?;
+    Ok(outcome(&new, written, changes))
+}
+
+/// Which locks do not fit their manifests.
+pub fn check_lock(workshop: &Workshop, distributions: &[usize]) -> Result<Vec<Stale>, Failures> {
+    let mut stale = Vec::new();
+    for distribution in distributions.iter().map(|index| &workshop.project.distributions[*index]) {
+        let path = lock_path(distribution);
+        let why = match read_lock(distribution)? {
+            None => Some("there is no lock".to_owned()),
+            Some(lock) => staleness(distribution, &lock, |_| true),
+        };
+        stale.extend(why.map(|why| Stale { lock: path.display().to_string(), why }));
+    }
+    Ok(stale)
+}
+
+/// Where a distribution's lock is, without a leading `./`, as all diagnostics name files.
+pub(super) fn lock_path(distribution: &Distribution) -> PathBuf {
+    let folder = &distribution.folder;
+    folder.strip_prefix(".").unwrap_or(folder).join(lock::FILE_NAME)
+}
+
+/// A distribution's lock, where it has one and this program knows its layers' format.
+pub(super) fn read_lock(distribution: &Distribution) -> Result<Option<Lock>, LockError> {
+    let path = lock_path(distribution);
+    let lock = Lock::read(&path)?;
+    lock.iter().try_for_each(|lock| lock.check_format(&path, layer::FORMAT_VERSION))?;
+    Ok(lock)
+}
+
+/// What keeps a lock from fitting the manifests, for the architectures that matter, in words;
+/// `None`: it fits.
+pub(super) fn staleness(
+    distribution: &Distribution,
+    lock: &Lock,
+    matters: impl Fn(Architecture) -> bool,
+) -> Option<String> {
+    let mut stale = lock::staleness(lock, &questions(distribution));
+    for keys in [&mut stale.new, &mut stale.changed, &mut stale.removed] {
+        keys.retain(|(architecture, _)| matters(*architecture));
+    }
+    (!stale.is_fresh()).then(|| stale.to_string())
+}
+
+/// The lock, for those who only read it: one that is not there or does not fit is an error.
+pub(super) fn read_fresh(
+    distribution: &Distribution,
+    matters: impl Fn(Architecture) -> bool,
+) -> Result<Lock, Failures> {
+    let path = lock_path(distribution);
+    let Some(lock) = read_lock(distribution)? else {
+        return Err(StaleLock { lock: path, why: "there is no lock".to_owned() }.into());
+    };
+    match staleness(distribution, &lock, matters) {
+        None => Ok(lock),
+        Some(why) => Err(StaleLock { lock: path, why }.into()),
+    }
+}
+
+/// The digest of every tier's question, for every architecture.
+fn questions(distribution: &Distribution) -> lock::Wanted {
+    let archives = lock::archive_digests(&distribution.archive);
+    let mut all = lock::Wanted::new();
+    for (architecture, archive) in archives {
+        let mut digests = Vec::new();
+        for (index, tier) in distribution.tiers.iter().enumerate() {
+            let parent = tier.parent.as_ref().map(|parent| digests[parent.value]);
+            let digest = lock::question_digest(&question(distribution, index, architecture), archive, parent);
+            digests.push(digest);
+            all.insert((architecture, tier.name.clone()), digest);
+        }
+    }
+    all
+}
+
+fn question(distribution: &Distribution, tier: usize, architecture: Architecture) -> Question {
+    let tier = &distribution.tiers[tier];
+    Question { architecture, wishes: tier.packages.clone(), dependencies: tier.dependencies, omit: tier.omit.clone() }
+}
+
+/// Omissions that omit nothing, as indexes of tier and omission.
+type Idle = BTreeSet<(usize, usize)>;
+
+/// The .debs that can be had nowhere any more.
+pub(super) type Gone = BTreeSet<Sha256>;
+
+/// Resolves all tiers of a distribution for all its architectures, from one moment of its archive.
+pub(super) fn resolve_distribution(
+    workshop: &Workshop,
+    distribution: &Distribution,
+    old: Option<&Lock>,
+    options: &LockOptions,
+    gone: &Gone,
+) -> Result<Lock, Failures> {
+    workshop.observer.tell(Event::Step(format!("resolving {}", distribution.name)));
+    let seen = old.iter().flat_map(|old| &old.suites).map(|suite| (suite.id.clone(), suite.clone())).collect();
+    let opening = Opening { clock: workshop.clock, seen: &seen, allow_older: options.allow_older };
+    let suites = archive::open(&distribution.archive, &workshop.fetcher, &opening)?;
+    let architectures: Vec<Architecture> = distribution.archive.architectures.iter().map(|arch| arch.value).collect();
+    let before = |architecture: &Architecture| {
+        old.and_then(|old| old.architectures.get(architecture)).map(|inputs| (inputs.clone(), Idle::new()))
+    };
+    let resolve_one = |architecture: &Architecture| {
+        if !options.must(*architecture) && !options.try_others {
+            return Ok(before(architecture));
+        }
+        match resolve_architecture(workshop, distribution, *architecture, &suites, old, options, gone) {
+            Ok(resolved) => Ok(Some(resolved)),
+            Err(failures) if failures.class() == Class::World && !options.must(*architecture) => {
+                let lock = lock_path(distribution);
+                workshop.observer.tell(Event::Warning(Arc::new(LeftOut {
+                    architecture: *architecture,
+                    lock,
+                    failures,
+                })));
+                Ok(before(architecture))
+            }
+            Err(failures) => Err(failures),
+        }
+    };
+    let mut inputs = BTreeMap::new();
+    let mut idle: Option<Idle> = None;
+    // An index is some 50 MB of text: two at a time keep memory within bounds on any machine.
+    for pair in architectures.chunks(2) {
+        let resolved: Vec<Result<_, Failures>> = pair.par_iter().map(resolve_one).collect();
+        for (architecture, resolved) in pair.iter().zip(resolved) {
+            // An architecture that was not resolved may need any omission.
+            let (resolved, of_it) = resolved?.map_or_else(Default::default, |(inputs, idle)| (Some(inputs), idle));
+            inputs.extend(resolved.map(|inputs| (*architecture, inputs)));
+            idle = Some(idle.map_or_else(|| of_it.clone(), |idle| &idle & &of_it));
+        }
+    }
+    tell_idle(workshop, distribution, &idle.unwrap_or_default());
+    let mut suites = suites.records();
+    suites.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut new =
+        Lock { format_version: layer::FORMAT_VERSION, suites, architectures: inputs, outputs: BTreeMap::new() };
+    if let Some(old) = old {
+        new.carry(old);
+    }
+    new.forget_strays();
+    Ok(new)
+}
+
+fn resolve_architecture(
+    workshop: &Workshop,
+    distribution: &Distribution,
+    architecture: Architecture,
+    suites: &Suites,
+    old: Option<&Lock>,
+    options: &LockOptions,
+    gone: &Gone,
+) -> Result<(Inputs, Idle), Failures> {
+    let mut index = suites.index(&workshop.fetcher, architecture, &*workshop.observer)?;
+    let locked = old.and_then(|old| old.architectures.get(&architecture));
+    let mut held = BTreeMap::new();
+    for package in locked.iter().flat_map(|inputs| inputs.packages.values()) {
+        let name = &package.package.name;
+        let released = match &options.upgrade {
+            Upgrade::Nothing => false,
+            Upgrade::Everything => true,
+            Upgrade::Packages(names) => names.contains(&**name),
+        };
+        // What the index lists is only missing, whatever else it lists: it is held, and still in the
+        // lock, and so the build says that it could not be fetched.
+        let gone = gone.contains(&package.package.sha256) && !lists(&index, &package.package);
+        if released || gone {
+            continue;
+        }
+        if hold(workshop, distribution, old, &mut index, &package.package)? {
+            held.insert(name.clone(), package.package.version.clone());
+        }
+    }
+    let preferences = Preferences { held };
+    let mut failures = Vec::new();
+    let mut answers: Vec<Option<Vec<Package>>> = Vec::new();
+    let (mut inputs, mut idle) = (Inputs::default(), Idle::new());
+    let digests = questions(distribution);
+    for (number, tier) in distribution.tiers.iter().enumerate() {
+        let parents = match &tier.parent {
+            None => Some(Vec::new()),
+            Some(parent) => answers[parent.value].clone(),
+        };
+        let Some(mut chain) = parents else {
+            answers.push(None); // the parent's errors are told; its children have no ground to stand on
+            continue;
+        };
+        let question = question(distribution, number, architecture);
+        match resolve::resolve(&question, &index, &chain, &preferences) {
+            Err(errors) => {
+                failures.extend(errors.into_iter().map(|error| Located::on(architecture, &tier.source, error)));
+                answers.push(None);
+            }
+            Ok(answer) => {
+                idle.extend(answer.idle_omissions.iter().map(|omission| (number, *omission)));
+                let unmet = answer.unmet.iter().map(ToString::to_string).collect();
+                let keep = |package| keep_place(package, locked, &index, gone);
+                let packages: Vec<Package> = answer.packages.into_iter().map(|chosen| keep(chosen.package)).collect();
+                let digest = digests[&(architecture, tier.name.clone())];
+                inputs.insert(&tier.name, digest, &packages, unmet)?;
+                chain.extend(packages);
+                answers.push(Some(chain));
+            }
+        }
+    }
+    if failures.is_empty() { Ok((inputs, idle)) } else { Err(failures.into()) }
+}
+
+/// What no architecture needs.
+fn tell_idle(workshop: &Workshop, distribution: &Distribution, idle: &Idle) {
+    for (tier, omission) in idle {
+        let tier = &distribution.tiers[*tier];
+        let name = &tier.omit[*omission].package;
+        let warning = IdleOmission { package: name.value.clone(), span: name.span.clone().into() };
+        workshop.observer.tell(Event::Warning(Arc::new(Located::new(&tier.source, warning))));
+    }
+}
+
+/// Makes sure that the index offers a locked package, even where its suite lists only newer ones:
+/// its relations then come from the locked .deb itself. False where it can be had nowhere.
+fn hold(
+    workshop: &Workshop,
+    distribution: &Distribution,
+    old: Option<&Lock>,
+    index: &mut Index,
+    package: &Package,
+) -> Result<bool, Failures> {
+    if lists(index, package) {
+        return Ok(true);
+    }
+    let Some((source, origin)) = source_of(distribution, old, &package.from) else {
+        return Ok(false); // its source is gone from archive.toml
+    };
+    let deb = match workshop.fetcher.blob(&origin, &super::packages::wanted(package)) {
+        Ok(deb) => deb,
+        Err(error) if error.answered_gone() => {
+            workshop.observer.tell(Event::Step(format!(
+                "{}: {} {} can be had nowhere any more; taking what the archive has now",
+                distribution.name, package.name, package.version
+            )));
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let limits = unpack::Limits::default();
+    let unpacked =
+        unpack::unpack(&deb, &super::packages::expected(package), &workshop.cache, &limits, &*workshop.observer)?;
+    let control = unpacked.control.get("control").map(|text| &**text).unwrap_or_default();
+    let mut stanza = control.trim_ascii_end().to_vec();
+    stanza.extend_from_slice(
+        format!("\nFilename: {}\nSize: {}\nSHA256: {}\n\n", package.path, package.size, package.sha256).as_bytes(),
+    );
+    index.add(&package.from, source.priority, stanza)?;
+    Ok(true)
+}
+
+/// Whether the index offers this very .deb.
+fn lists(index: &Index, package: &Package) -> bool {
+    index.candidates(&package.name).iter().any(|candidate| candidate.record.sha256 == Some(package.sha256))
+}
+
+/// A .deb that was locked stays where it was while that suite still lists it: whoever else lists it
+/// too changes no line of the lock.
+fn keep_place(package: Package, locked: Option<&Inputs>, index: &Index, gone: &Gone) -> Package {
+    let before = locked.and_then(|locked| locked.packages.get(&package.name)).map(|locked| &locked.package);
+    match before.filter(|before| before.sha256 == package.sha256 && !gone.contains(&before.sha256)) {
+        Some(before) => match index.listed(&before.from, &before.name, before.sha256) {
+            Some(listed) if listed.record.filename == &*before.path => before.clone(),
+            _ => package,
+        },
+        None => package,
+    }
+}
+
+/// The source and origin of a suite, by its id.
+fn source_of<'a>(distribution: &'a Distribution, old: Option<&Lock>, id: &str) -> Option<(&'a ArchiveSource, Origin)> {
+    let records = old.map(|old| old.suites.as_slice()).unwrap_or_default();
+    let origin = archive::origins(&distribution.archive, records).remove(id)?;
+    let source = distribution.archive.sources.iter().find(|source| source.name == origin.name)?;
+    Some((source, origin))
+}
+
+/// The names of all locked packages.
+fn names(lock: &Lock) -> BTreeSet<&str> {
+    lock.debs().map(|package| &*package.name).collect()
+}
+
+/// Names must be known to at least one of the distributions: locked, or wished for. Where one has no
+/// lock yet, nobody knows all names.
+fn check_names<'a>(
+    distributions: impl Iterator<Item = &'a Distribution>,
+    names: &BTreeSet<String>,
+) -> Result<(), Failures> {
+    let mut known: BTreeSet<Box<str>> = BTreeSet::new();
+    for distribution in distributions {
+        let Some(lock) = read_lock(distribution)? else { return Ok(()) };
+        known.extend(lock.debs().map(|package| package.name.clone()));
+        let wishes = distribution.tiers.iter().flat_map(|tier| &tier.packages);
+        known.extend(wishes.flat_map(|wish| &wish.relation.0).map(|alternative| Box::from(&*alternative.name)));
+    }
+    let unknown: Vec<_> = names
+        .iter()
+        .filter(|name| !known.contains(name.as_str()))
+        .map(|name| UnknownPackage {
+            name: name.clone(),
+            help: nearest(name, known.iter().map(|name| &**name)).map(|near| format!("did you mean {near}?")),
+        })
+        .collect();
+    if unknown.is_empty() { Ok(()) } else { Err(unknown.into()) }
+}

@@ -1,0 +1,196 @@
+//! From locked packages to unpacked ones: recall, fetch, unpack; what is damaged is had anew, once.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use rayon::prelude::*;
+
+use super::{
+    Failures, Workshop,
+    errors::{UnknownSource, UnpacksOtherwise},
+    plan::{Plan, Step},
+};
+use crate::{
+    archive::{self, Package},
+    fetch::{Checksum, FetchError, Kind, Wanted},
+    ground::{Event, Sha256},
+    rootfs::PackageName,
+    unpack::{self, UnpackError, Unpacked},
+};
+
+/// Everything that a round needs of packages, by the SHA-256 of the .deb.
+pub(super) type Packages = BTreeMap<Sha256, Unpacked>;
+
+/// What packages unpack to ([`Unpacked::digest`]), by the SHA-256 of the .deb.
+pub(super) type Digests = BTreeMap<Sha256, Sha256>;
+
+/// Why packages could not be had.
+pub(super) enum Lack {
+    /// The only trouble: these can be had nowhere any more.
+    Gone(Vec<GonePackage>),
+    /// Something else.
+    Failed(Failures),
+}
+
+impl<E: Into<Failures>> From<E> for Lack {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Lack {
+    /// All of it as failures.
+    pub(super) fn into_failures(self) -> Failures {
+        match self {
+            Self::Failed(failures) => failures,
+            Self::Gone(gone) => gone.into_iter().map(|gone| gone.error).collect::<Vec<_>>().into(),
+        }
+    }
+}
+
+/// A locked .deb that every mirror says it does not have.
+pub(super) struct GonePackage {
+    pub(super) distribution: String,
+    pub(super) package: Package,
+    pub(super) error: FetchError,
+}
+
+/// What fetching a locked .deb needs to know of it.
+pub(super) fn wanted(package: &Package) -> Wanted {
+    Wanted {
+        paths: vec![package.path.to_string()],
+        size: package.size,
+        checksum: Checksum::Sha256(package.sha256),
+        label: format!("{} {}", package.name, package.version),
+        kind: Kind::Deb,
+    }
+}
+
+/// What a .deb must say of itself.
+pub(super) fn expected(package: &Package) -> unpack::Expected {
+    unpack::Expected {
+        package: Arc::new(PackageName {
+            name: package.name.clone(),
+            version: package.version.as_str().into(),
+            architecture: package.architecture.clone(),
+        }),
+        size: package.size,
+        sha256: package.sha256,
+    }
+}
+
+/// The packages of some steps: recalled from the cache, the others fetched and unpacked.
+pub(super) fn unpacked<'p>(
+    workshop: &Workshop,
+    steps: impl IntoIterator<Item = (&'p Plan<'p>, &'p Step)>,
+) -> Result<Packages, Lack> {
+    let mut packages = Packages::new();
+    // By SHA-256: `Architecture: all` packages are shared.
+    let mut missing: BTreeMap<Sha256, (&Plan<'_>, &Package)> = BTreeMap::new();
+    for (plan, step) in steps {
+        for package in plan.packages(step) {
+            if packages.contains_key(&package.sha256) || missing.contains_key(&package.sha256) {
+                continue;
+            }
+            match unpack::recall(&expected(package), &workshop.cache)? {
+                Some(found) => drop(packages.insert(package.sha256, found)),
+                None => drop(missing.insert(package.sha256, (plan, package))),
+            }
+        }
+    }
+    let mut missing: Vec<_> = missing.into_values().collect();
+    missing.sort_by(|(_, a), (_, b)| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+    let damaged = unpack_missing(workshop, missing, &mut packages, true)?;
+    // A download that is not what its name says: fetched anew, and believed or refused for good.
+    unpack_missing(workshop, damaged, &mut packages, false)?;
+    Ok(packages)
+}
+
+/// Fetches and unpacks packages. With `forgive`, those whose downloads were damaged in the cache are
+/// removed from it and given back.
+fn unpack_missing<'p>(
+    workshop: &Workshop,
+    missing: Vec<(&'p Plan<'p>, &'p Package)>,
+    packages: &mut Packages,
+    forgive: bool,
+) -> Result<Vec<(&'p Plan<'p>, &'p Package)>, Lack> {
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let debs = fetch_all(workshop, &missing)?;
+    let expectations: Vec<_> = missing.iter().map(|(_, package)| expected(package)).collect();
+    let pairs: Vec<_> = debs.iter().map(PathBuf::as_path).zip(&expectations).collect();
+    workshop.observer.tell(Event::Step(format!("unpacking {} packages", pairs.len())));
+    let (mut damaged, mut failures) = (Vec::new(), Vec::new());
+    let results = unpack::unpack_all(&pairs, &workshop.cache, &unpack::Limits::default(), &*workshop.observer);
+    for ((plan, package), result) in missing.into_iter().zip(results) {
+        match result {
+            Ok(unpacked) => drop(packages.insert(package.sha256, unpacked)),
+            Err(error @ UnpackError::Changed { .. }) if forgive => {
+                workshop.observer.tell(Event::Step(format!("{error}; it is fetched again")));
+                workshop.cache.discard(&package.sha256)?;
+                damaged.push((plan, package));
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    if failures.is_empty() { Ok(damaged) } else { Err(failures.into()) }
+}
+
+/// Fetches .debs; where the only trouble is that some are gone for good, says which.
+fn fetch_all(workshop: &Workshop, missing: &[(&Plan<'_>, &Package)]) -> Result<Vec<PathBuf>, Lack> {
+    let mut origins = BTreeMap::new();
+    let mut wishes = Vec::new();
+    for (plan, package) in missing {
+        let name = plan.distribution.name.as_str();
+        let known =
+            origins.entry(name).or_insert_with(|| archive::origins(&plan.distribution.archive, &plan.lock.suites));
+        let Some(origin) = known.get(&*package.from) else {
+            return Err(UnknownSource {
+                package: format!("{} {}", package.name, package.version),
+                from: package.from.to_string(),
+                distribution: name.to_owned(),
+            }
+            .into());
+        };
+        wishes.push((origin.clone(), wanted(package)));
+    }
+    let absent = missing.iter().filter(|(_, package)| !workshop.cache.has(&package.sha256, package.size)).count();
+    if absent > 0 {
+        workshop.observer.tell(Event::Step(format!("fetching {absent} packages")));
+    }
+    let mut debs = Vec::new();
+    let (mut gone, mut failures) = (Vec::new(), Vec::new());
+    for (result, (plan, package)) in workshop.fetcher.blobs(&wishes).into_iter().zip(missing) {
+        match result {
+            Ok(deb) => debs.push(deb),
+            Err(error) if error.answered_gone() => gone.push(GonePackage {
+                distribution: plan.distribution.name.clone(),
+                package: (*package).clone(),
+                error,
+            }),
+            Err(error) => failures.push(error),
+        }
+    }
+    if !failures.is_empty() {
+        return Err(failures.into());
+    }
+    if gone.is_empty() { Ok(debs) } else { Err(Lack::Gone(gone)) }
+}
+
+/// Compares what packages unpack to with what the locks of the plans record.
+pub(super) fn check_digests(plans: &[Plan<'_>], packages: &Packages) -> Result<Digests, Failures> {
+    let digests: Vec<_> = packages.par_iter().map(|(sha256, package)| (*sha256, package.digest())).collect();
+    let digests: Digests = digests.into_iter().collect();
+    let mut differ = BTreeMap::new();
+    for plan in plans {
+        let inputs = plan.lock.architectures.get(&plan.architecture);
+        for locked in inputs.iter().flat_map(|inputs| inputs.packages.values()) {
+            let package = &locked.package;
+            let Some(found) = digests.get(&package.sha256) else { continue };
+            if locked.unpacked.is_some_and(|recorded| recorded != *found) {
+                differ.insert(package.sha256, UnpacksOtherwise::new(plan, package));
+            }
+        }
+    }
+    if differ.is_empty() { Ok(digests) } else { Err(differ.into_values().collect::<Vec<_>>().into()) }
+}

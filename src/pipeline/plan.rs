@@ -1,0 +1,284 @@
+//! What is to be done for one distribution and architecture, and what was made of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Failures, Locks, Pick, Workshop};
+use crate::{
+    archive::Package,
+    compose::{self, Beside},
+    debian::Architecture,
+    evidence::verdict::Difference,
+    ground::{DiffId, Sha256},
+    layer::{self, Emitted, Form},
+    lock::{self, Lock, Output},
+    manifest::{Distribution, Tier},
+    outputs::{self, Outputs},
+};
+
+/// How to build.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// The output folder.
+    pub output: PathBuf,
+    /// In which forms layers are written.
+    pub forms: BTreeSet<Form>,
+    /// Never change the lock.
+    pub locked: bool,
+}
+
+/// One layer of a build.
+#[derive(Debug, Clone, Serialize)]
+pub struct BuiltTier {
+    /// The distribution.
+    pub distribution: String,
+    /// The tier.
+    pub tier: String,
+    /// Its architecture.
+    pub architecture: Architecture,
+    /// Packages that this tier adds.
+    pub packages: usize,
+    /// Entries of the layer.
+    pub entries: u64,
+    /// Bytes of the uncompressed tar.
+    pub size: u64,
+    /// SHA-256 of the uncompressed tar.
+    pub diff_id: DiffId,
+    /// Digest of all that shapes the layer.
+    pub recipe: Sha256,
+    /// The files that were written, or were there already.
+    pub outputs: Vec<OutputFile>,
+    /// Dependencies that nothing meets and no omission declares.
+    pub unmet: Vec<String>,
+    /// Suites that an `allow-unsigned` or `allow-expired` of the manifest let pass.
+    pub opt_outs: Vec<String>,
+}
+
+/// One file below the output folder.
+#[derive(Debug, Clone, Serialize)]
+pub struct OutputFile {
+    /// Its name below the output folder.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+    /// SHA-256 of the file.
+    pub digest: Sha256,
+}
+
+/// What an earlier build of a recipe made; kept among the derived data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Made {
+    pub(super) diff_id: DiffId,
+    pub(super) size: u64,
+    pub(super) entries: u64,
+    /// By the form's extension.
+    pub(super) blobs: BTreeMap<String, MadeBlob>,
+    /// Whether composing it gave a remark.
+    pub(super) warned: bool,
+}
+
+/// One form of what was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MadeBlob {
+    pub(super) digest: Sha256,
+    pub(super) size: u64,
+}
+
+impl Made {
+    pub(super) fn new(entries: usize, emitted: &Emitted, warned: bool) -> Self {
+        let blob =
+            |blob: &layer::Blob| (blob.form.extension().to_owned(), MadeBlob { digest: blob.digest, size: blob.size });
+        Self {
+            diff_id: emitted.diff_id,
+            size: emitted.size,
+            entries: entries as u64,
+            blobs: emitted.blobs.iter().map(blob).collect(),
+            warned,
+        }
+    }
+}
+
+/// All that is to be done for one distribution and architecture.
+pub(super) struct Plan<'a> {
+    pub(super) distribution: &'a Distribution,
+    pub(super) architecture: Architecture,
+    pub(super) lock: &'a Lock,
+    /// Parents before children.
+    pub(super) steps: Vec<Step>,
+}
+
+/// One layer to be.
+pub(super) struct Step {
+    /// Index of the tier.
+    pub(super) tier: usize,
+    pub(super) recipe: Sha256,
+    /// Files from beside the manifest, read when the recipe was made.
+    pub(super) beside: Beside,
+}
+
+/// The plans for all picks. Files beside the manifests are read and hashed here.
+pub(super) fn plan<'a>(workshop: &'a Workshop, picks: &[Pick], locks: &'a Locks) -> Result<Vec<Plan<'a>>, Failures> {
+    let mut plans = Vec::new();
+    for pick in picks {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        let lock = &locks[&pick.distribution];
+        for architecture in &pick.architectures {
+            let mut recipes: BTreeMap<usize, Sha256> = BTreeMap::new();
+            let mut steps = Vec::new();
+            for index in &pick.tiers {
+                let tier = &distribution.tiers[*index];
+                let ingredients = lock::Ingredients {
+                    format_version: layer::FORMAT_VERSION,
+                    timestamp: workshop.timestamp.unwrap_or(distribution.archive.timestamp),
+                    merged_usr: distribution.archive.merged_usr,
+                    architecture: *architecture,
+                    parent: tier.parent.as_ref().map(|parent| recipes[&parent.value]),
+                    packages: &packages_of(lock, *architecture, &tier.name).collect::<Vec<_>>(),
+                    tier,
+                };
+                let beside = compose::read_beside(tier)?;
+                let contents = |path: &Path| Ok::<_, Infallible>(beside[path].sha256);
+                let Ok(recipe) = lock::recipe(&ingredients, contents);
+                recipes.insert(*index, recipe);
+                steps.push(Step { tier: *index, recipe, beside });
+            }
+            plans.push(Plan { distribution, architecture: *architecture, lock, steps });
+        }
+    }
+    Ok(plans)
+}
+
+/// The packages that a tier adds, in the order of the answer.
+pub(super) fn packages_of<'a>(
+    lock: &'a Lock,
+    architecture: Architecture,
+    tier: &str,
+) -> impl Iterator<Item = &'a Package> + use<'a> {
+    let locked = lock.packages_of(architecture, tier).unwrap_or_default();
+    locked.into_iter().map(|locked| &locked.package)
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn tier(&self, step: &Step) -> &'a Tier {
+        &self.distribution.tiers[step.tier]
+    }
+
+    /// The tier's name in full.
+    pub(super) fn title(&self, step: &Step) -> String {
+        format!("{}/{}", self.distribution.name, self.tier(step).name)
+    }
+
+    /// The packages that a step adds.
+    pub(super) fn packages(&self, step: &Step) -> impl Iterator<Item = &'a Package> + use<'a> {
+        packages_of(self.lock, self.architecture, &self.tier(step).name)
+    }
+
+    /// The mtime of every entry.
+    pub(super) fn mtime(&self, workshop: &Workshop) -> u64 {
+        workshop.timestamp.unwrap_or(self.distribution.archive.timestamp)
+    }
+
+    /// What the lock says of a step's layer.
+    pub(super) fn recorded(&self, step: &Step) -> Option<&'a Output> {
+        self.lock.outputs.get(&(self.architecture, self.tier(step).name.clone()))
+    }
+
+    /// The name of a step's layer below the output folder.
+    pub(super) fn layer_name(&self, step: &Step, form: Form) -> String {
+        outputs::layer_name(&self.distribution.name, self.architecture, &self.tier(step).name, form)
+    }
+
+    /// Whether a layer is what the lock records, where it records the same recipe.
+    pub(super) fn judge(&self, step: &Step, diff_id: DiffId, size: u64) -> Result<(), Failures> {
+        let built = Output { recipe: step.recipe, diff_id, size };
+        lock::judge(&self.title(step), self.architecture, self.recorded(step), &built, layer::FORMAT_VERSION)?;
+        Ok(())
+    }
+
+    /// What is reported of a step.
+    pub(super) fn built(&self, step: &Step, made: &Made, outputs: &Outputs, forms: &BTreeSet<Form>) -> BuiltTier {
+        let tier = self.tier(step);
+        let file = |form: &Form| {
+            let blob = made.blobs.get(form.extension())?;
+            let name = self.layer_name(step, *form);
+            Some(OutputFile { path: outputs.path(&name), name, size: blob.size, digest: blob.digest })
+        };
+        let unmet = self.lock.architectures.get(&self.architecture).and_then(|inputs| inputs.tiers.get(&tier.name));
+        BuiltTier {
+            distribution: self.distribution.name.clone(),
+            tier: tier.name.clone(),
+            architecture: self.architecture,
+            packages: self.packages(step).count(),
+            entries: made.entries,
+            size: made.size,
+            diff_id: made.diff_id,
+            recipe: step.recipe,
+            outputs: forms.iter().filter_map(file).collect(),
+            unmet: unmet.map(|tier| tier.unmet.clone()).unwrap_or_default(),
+            opt_outs: self.lock.opt_outs(&self.distribution.name),
+        }
+    }
+
+    /// How a rebuilt layer differs from what the lock records, and from the files of a folder of
+    /// outputs.
+    pub(super) fn compare(
+        &self,
+        step: &Step,
+        found: DiffId,
+        against: Option<&Path>,
+    ) -> Result<Vec<Difference>, Failures> {
+        let difference = |field, expected: String, cause: String| Difference {
+            tier: self.title(step),
+            architecture: self.architecture,
+            entry: None,
+            field,
+            expected,
+            found: found.to_string(),
+            offset: None,
+            cause,
+        };
+        let mut differences = Vec::new();
+        match self.recorded(step) {
+            Some(recorded) if recorded.diff_id == found => {}
+            Some(recorded) => {
+                let cause = match recorded.recipe == step.recipe {
+                    true => "the same inputs gave other bytes than the lock records",
+                    false => "the manifests were edited since the lock recorded this layer",
+                };
+                differences.push(difference("content", recorded.diff_id.to_string(), cause.to_owned()));
+            }
+            // With nothing to compare with, an audit proves nothing.
+            None if against.is_none() => differences.push(difference(
+                "missing",
+                "a recorded diff_id".to_owned(),
+                "the lock records no layer of this tier; build it first, or name outputs with --against".to_owned(),
+            )),
+            None => {}
+        }
+        if let Some(folder) = against {
+            let files =
+                Outputs::new(folder).diff_ids(&self.distribution.name, self.architecture, &self.tier(step).name)?;
+            if files.is_empty() {
+                let cause = format!("{} has no layer of this tier", folder.display());
+                differences.push(difference("missing", "a file".to_owned(), cause));
+            }
+            for outputs::Found { path, diff_id } in files {
+                differences.extend(match diff_id {
+                    Ok(other) if other == found => None,
+                    Ok(other) => {
+                        Some(difference("content", other.to_string(), format!("{} is another layer", path.display())))
+                    }
+                    Err(why) => Some(difference("framing", "a layer".to_owned(), format!("{} {why}", path.display()))),
+                });
+            }
+        }
+        Ok(differences)
+    }
+}

@@ -1,0 +1,81 @@
+//! What every verb works with: the project, the cache, the network.
+
+use std::{path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use miette::Diagnostic;
+
+use super::Failures;
+use crate::{
+    cache::Cache,
+    fetch::{self, Fetcher},
+    ground::Observer,
+    manifest::{self, Distribution, Project},
+};
+
+/// Where everything is, and what the process found around itself.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The project folder.
+    pub root: PathBuf,
+    /// The cache.
+    pub cache: PathBuf,
+    /// Trust nothing that earlier runs derived: unpacked data and compressed members are made anew, in
+    /// a folder of the cache that goes with the workshop.
+    pub fresh: bool,
+    /// Mirrors and transport.
+    pub fetch: fetch::Settings,
+    /// The time at the start.
+    pub clock: Timestamp,
+    /// SOURCE_DATE_EPOCH: overrides every archive's timestamp (seconds since 1970).
+    pub timestamp: Option<u64>,
+}
+
+/// An opened project.
+pub struct Workshop {
+    /// The manifests.
+    pub project: Project,
+    pub(super) cache: Arc<Cache>,
+    pub(super) fetcher: Fetcher,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) clock: Timestamp,
+    pub(super) timestamp: Option<u64>,
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Workshop {
+    /// Whether SOURCE_DATE_EPOCH gives layers other times than the manifest does.
+    pub(super) fn overrides_timestamp(&self, distribution: &Distribution) -> bool {
+        self.timestamp.is_some_and(|timestamp| timestamp != distribution.archive.timestamp)
+    }
+}
+
+/// Warnings, as they are shown.
+pub type Warnings = Vec<Arc<dyn Diagnostic + Send + Sync>>;
+
+impl Workshop {
+    /// Reads the manifests and opens the cache.
+    pub fn open(settings: Settings, observer: Arc<dyn Observer>) -> Result<(Self, Warnings), Failures> {
+        let loaded = manifest::load(&settings.root)?;
+        let mut cache = Cache::open(&settings.cache)?;
+        let mut scratch = None;
+        if settings.fresh {
+            let fresh = Cache::scratch(&settings.cache)?;
+            cache = Cache::open_with_derived(&settings.cache, fresh.path())?;
+            scratch = Some(fresh);
+        }
+        let cache = Arc::new(cache);
+        let fetcher = Fetcher::new(settings.fetch, cache.clone(), observer.clone())?;
+        let warnings = loaded.warnings.into_iter().map(|warning| Arc::new(warning) as _).collect();
+        let workshop = Self {
+            project: loaded.project,
+            cache,
+            fetcher,
+            observer,
+            clock: settings.clock,
+            timestamp: settings.timestamp,
+            _scratch: scratch,
+        };
+        Ok((workshop, warnings))
+    }
+}
