@@ -34,3 +34,5 @@ pub mod evidence;
 pub mod outputs;
 
 pub mod pipeline;
+
+pub mod cli;

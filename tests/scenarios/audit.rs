@@ -1,0 +1,167 @@
+//! `audit`: rebuilds from the lock into nothing and compares.
+
+use std::{fs, io::Write as _};
+
+use crate::world::{World, package};
+
+#[test]
+fn what_was_built_is_equal_and_nothing_changes() {
+    let world = World::small();
+    world.build();
+    let before = world.snapshot(&[]);
+    let asked = world.asked();
+    let run = world.run(&["audit"]).exits(0).prints(&["equal: 2 layers rebuilt from the lock"]);
+    assert_eq!(run.stdout.lines().count(), 1);
+    world.run(&["audit", "base", "--against", world.path("out").to_str().unwrap()]).exits(0).prints(&["equal: 1 "]);
+    let verdict = world.run(&["audit", "--json"]).exits(0).json();
+    assert_eq!((&verdict["equal"], &verdict["differences"]), (&true.into(), &serde_json::json!([])));
+    assert_eq!(world.snapshot(&[]), before);
+    assert_eq!(world.asked(), asked);
+}
+
+#[test]
+fn a_fresh_clone_is_audited_from_the_lock_alone() {
+    let world = World::small();
+    world.build();
+    fs::remove_dir_all(world.path("out")).unwrap();
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    let before = world.snapshot(&[]);
+    world.run(&["audit"]).exits(0);
+    assert_eq!(world.snapshot(&["cache/downloads", "cache/CACHEDIR.TAG", "cache/.gitignore"]), before);
+    assert_eq!(world.run(&["audit", "--offline"]).exits(0).stdout, "equal: 2 layers rebuilt from the lock\n");
+}
+
+#[test]
+fn nothing_derived_by_an_earlier_run_is_trusted() {
+    let world = World::small();
+    world.build();
+    // Whatever the cache derived is replaced by lies.
+    for path in crate::world::files(&world.path("cache/derived")) {
+        fs::write(path, "lies").unwrap();
+    }
+    world.run(&["audit"]).exits(0);
+}
+
+#[test]
+fn what_a_killed_audit_left_goes_with_the_next() {
+    let world = World::small();
+    world.build();
+    let left = world.path("cache/scratch-killed");
+    fs::create_dir_all(left.join("unpacked")).unwrap();
+    fs::File::open(&left).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let other = world.path("cache/scratch-running");
+    fs::create_dir(&other).unwrap();
+    world.run(&["audit"]).exits(0);
+    assert!(!left.exists() && other.exists());
+}
+
+#[test]
+fn outputs_that_differ_are_named() {
+    let gzip = |bytes: &[u8]| {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    };
+    let unzip = |bytes: &[u8]| {
+        let mut tar = Vec::new();
+        std::io::copy(&mut flate2::read::MultiGzDecoder::new(bytes), &mut tar).unwrap();
+        tar
+    };
+    let world = World::small();
+    world.build();
+    let base = world.out("test/amd64/base.tar.gz");
+    let good = fs::read(&base).unwrap();
+    let mut altered = unzip(&good);
+    let at = altered.windows(9).position(|window| window == b"hello 1.0").unwrap();
+    altered[at] = b'j';
+    let against = world.path("out");
+    let arguments = ["audit", "--against", against.to_str().unwrap()];
+    let cases = [
+        ("another layer", gzip(&altered), "content"),
+        ("is damaged", good[..good.len() / 2].to_vec(), "framing"),
+        ("is damaged", b"no gzip".to_vec(), "framing"),
+    ];
+    for (cause, bytes, field) in cases {
+        fs::write(&base, bytes).unwrap();
+        let run = world.run(&arguments).exits(1).prints(&["test/base amd64", cause, "base.tar.gz", "1 difference"]);
+        assert_eq!(run.stderr.matches("base.tar.gz").count(), 0, "the answer is on stdout: {}", run.stderr);
+        let verdict = world.run(&[&arguments[..], &["--json"]].concat()).exits(1).json();
+        assert_eq!(verdict["equal"], false);
+        let difference = &verdict["differences"][0];
+        assert_eq!((&difference["tier"], &difference["field"]), (&"test/base".into(), &field.into()));
+        for key in ["architecture", "entry", "expected", "found", "offset", "cause"] {
+            assert!(difference.get(key).is_some(), "{key}: {difference}");
+        }
+    }
+    // Compressed otherwise, the same layer.
+    fs::write(&base, gzip(&unzip(&good))).unwrap();
+    world.run(&arguments).exits(0);
+    fs::remove_file(&base).unwrap();
+    world.run(&arguments).exits(1).prints(&["test/base", "has no layer of this tier"]);
+    world.run(&["audit"]).exits(0);
+    let nowhere = world.path("nowhere");
+    world.run(&["audit", "--against", nowhere.to_str().unwrap()]).exits(1).prints(&["2 differences"]);
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn every_form_of_an_output_counts() {
+    let world = World::small();
+    world.run(&["build", "--format", "tar,tar.gz,tar.zst"]).exits(0);
+    let against = world.path("out");
+    let arguments = ["audit", "--against", against.to_str().unwrap()];
+    world.run(&arguments).exits(0);
+    for name in ["base.tar", "base.tar.zst"] {
+        let path = world.out("test/amd64").join(name);
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, b"other").unwrap();
+        world.run(&arguments).exits(1).prints(&[name]);
+        fs::write(&path, good).unwrap();
+    }
+}
+
+#[test]
+fn a_lock_that_says_otherwise_is_a_difference() {
+    let world = World::small();
+    world.run(&["audit"]).exits(2).says(&["debstrata.lock", "there is no lock"]);
+    // Locked, never built: an audit with nothing to compare with proves nothing.
+    world.run(&["lock"]).exits(0);
+    world.run(&["audit"]).exits(1).prints(&["the lock records no layer of this tier", "2 differences"]);
+    world.build();
+    let good = world.lock();
+    let recorded = good.split("base = { recipe").nth(1).unwrap().split("sha256:").nth(1).unwrap()[..64].to_owned();
+    fs::write(world.lock_path(), good.replace(&recorded, &"5".repeat(64))).unwrap();
+    world.run(&["audit"]).exits(1).prints(&[
+        "test/base amd64: the same inputs gave other bytes",
+        &recorded,
+        &"5".repeat(64),
+        "1 difference",
+    ]);
+    fs::write(world.lock_path(), &good).unwrap();
+    // An edit of the manifests is a difference too, and is told from the other kind.
+    world.edit("base.toml", "packages", "globs.exclude = ['/usr/share/hello/**']\npackages");
+    world.run(&["audit"]).exits(1).prints(&["test/base amd64: the manifests were edited"]);
+    world.tier("top", "parent = 'base'\npackages = []");
+    world.run(&["audit"]).exits(2).says(&["does not fit the manifests", "changed: top (amd64)"]);
+    assert_eq!(world.lock(), good);
+}
+
+#[test]
+fn a_package_that_was_exchanged_in_the_lock_is_noticed() {
+    let mut world = World::small();
+    world.build();
+    let good = world.lock();
+    let old = world.deb("hello").clone();
+    let new = package("hello", "1.0").file("/usr/share/hello/backdoor", 0o755, "x").build();
+    world.publish(|suite| suite.packages[0].1 = new.clone());
+    let sum = |deb: &crate::support::Deb| debstrata::ground::Sha256::of(&deb.bytes).to_string();
+    let doctored = good
+        .replace(&sum(&old), &sum(&new))
+        .replace(&format!("size = {}, sha256", old.bytes.len()), &format!("size = {}, sha256", new.bytes.len()));
+    assert_ne!(doctored, good);
+    fs::write(world.lock_path(), &doctored).unwrap();
+    world.run(&["audit"]).exits(2).says(&["hello is the .deb of", "debstrata.lock"]);
+    world.run(&["build", "--locked"]).exits(2).says(&["debstrata.lock", "base (amd64)"]);
+    world.run(&["build"]).exits(2).says(&["hello is the .deb of", "debstrata.lock"]);
+    assert!(!world.layer("base").contains_key("usr/share/hello/backdoor"));
+}
