@@ -59,7 +59,7 @@ pub fn build(workshop: &Workshop, picks: &[Pick], options: &BuildOptions) -> Res
             refuse_edited(workshop, &plans)?;
         }
         match round(workshop, &plans, &outputs, options) {
-            Ok(round) if round.damaged && attempt < 2 => {}
+            Ok(round) if !round.damaged.is_empty() && attempt < 2 => {}
             Ok(round) => return finish(workshop, locks, round, &outputs, options),
             Err(Lack::Gone(gone)) if attempt < 2 => {
                 drop(plans);
@@ -79,7 +79,7 @@ fn finish(
     outputs: &Outputs,
     options: &BuildOptions,
 ) -> Result<Vec<BuiltTier>, Failures> {
-    let Round { built, digests, failures, damaged: _ } = round;
+    let Round { built, digests, failures, damaged } = round;
     let sums = built.iter().flat_map(|tier| &tier.outputs).map(|output| (output.name.clone(), output.digest));
     outputs.record(&sums.collect())?;
     for (index, mut lock) in locks {
@@ -105,7 +105,7 @@ fn finish(
         lock.write(&locking::lock_path(distribution))?;
         sweep_stale(&distribution.folder)?;
     }
-    let failures: Vec<_> = failures.into_iter().flat_map(|failures| failures.0).collect();
+    let failures: Vec<_> = failures.into_iter().chain(damaged).flat_map(|failures| failures.0).collect();
     if failures.is_empty() { Ok(built) } else { Err(Failures(failures)) }
 }
 

@@ -71,7 +71,7 @@ pub struct Stanza<'a> {
 
 /// The largest .deb believed in, in bytes: 64 GiB. An ar archive (ar(5)) has ten digits for the size
 /// of a member, and a .deb has two large members.
-const LARGEST_DEB: u64 = 1 << 36;
+pub const LARGEST_DEB: u64 = 1 << 36;
 
 /// All stanzas of a Packages text, in its order; the first error is the last item.
 ///

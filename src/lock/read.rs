@@ -16,16 +16,12 @@ use toml::{Spanned, value::Datetime};
 use super::{Broken, Inputs, Lock, LockError, Locked, LockedTier, Output, SCHEMA, error::RESTORE};
 use crate::{
     archive::{Package, TrustRecord},
-    debian::{Architecture, Version, relation::is_package_name},
+    debian::{Architecture, Version, packages::LARGEST_DEB, relation::is_package_name},
     ground::{DiffId, Sha256, Source, Span, nearest, open_regular, printable, read_at_most},
 };
 
 /// The longest lock that is read, in bytes: some 80 times that of 300 packages for six architectures.
 const LONGEST: u64 = 64 << 20;
-
-/// The largest .deb, in bytes: what `debian` takes from an index, so that every lock that is written
-/// can be read.
-const LARGEST_DEB: u64 = 1 << 36;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -29,8 +29,9 @@ pub(super) struct Round {
     pub(super) built: Vec<BuiltTier>,
     pub(super) digests: Digests,
     pub(super) failures: Vec<Failures>,
-    /// Unpacked data of the cache were damaged and are forgotten: another round makes them anew.
-    pub(super) damaged: bool,
+    /// Unpacked data of the cache were damaged and are forgotten: another round makes them anew. Empty
+    /// where none were; without another round these are failures too.
+    pub(super) damaged: Vec<Failures>,
 }
 
 /// Composed tiers of a plan, by index.
@@ -52,7 +53,7 @@ pub(super) fn round(
     let steps = plans.iter().zip(&needed).flat_map(|(plan, steps)| steps.iter().map(move |step| (plan, *step)));
     let packages = unpacked(workshop, steps)?;
     let digests = check_digests(plans, &packages)?;
-    let mut round = Round { built: Vec::new(), digests, failures: Vec::new(), damaged: false };
+    let mut round = Round { built: Vec::new(), digests, failures: Vec::new(), damaged: Vec::new() };
     let mut remarks = Remarks::default();
     let mut built: Vec<BTreeMap<usize, BuiltTier>> = plans
         .iter()
@@ -99,7 +100,7 @@ pub(super) fn round(
                         let publish = move || publish(workshop, plan, step, draft, entries, warned);
                         publishing.push_back((number, step, scope.spawn(publish)));
                     }
-                    Err(NotEmitted::Damaged) => round.damaged = true,
+                    Err(NotEmitted::Damaged(failures)) => round.damaged.push(failures),
                     Err(NotEmitted::Failed(failures)) => round.failures.push(failures),
                 }
                 while publishing.len() > MOST_PUBLISHING {
@@ -107,7 +108,7 @@ pub(super) fn round(
                     settle(oldest, plans, &mut built, &mut round, outputs, options);
                 }
             }
-            if round.damaged {
+            if !round.damaged.is_empty() {
                 forget(workshop, plan)?;
                 break;
             }
@@ -235,14 +236,14 @@ pub(super) fn changes(plan: &Plan<'_>, step: &Step, chain: &Chain) -> Vec<(RootP
 
 enum NotEmitted {
     /// The unpacked data are not what they were.
-    Damaged,
+    Damaged(Failures),
     Failed(Failures),
 }
 
 impl From<OutputError> for NotEmitted {
     fn from(error: OutputError) -> Self {
         match error {
-            OutputError::Layer(error) if matches!(*error, LayerError::Damaged { .. }) => Self::Damaged,
+            OutputError::Layer(error) if matches!(*error, LayerError::Damaged { .. }) => Self::Damaged((*error).into()),
             error => Self::Failed(error.into()),
         }
     }
