@@ -8,6 +8,7 @@
 
 mod ar;
 mod decode;
+mod xz;
 
 use std::{
     collections::BTreeMap,
@@ -130,7 +131,7 @@ impl<R: BufRead> Deb<R> {
             return Err(DebError::Order { found: member.name, wanted: CONTROL });
         }
         let tar = compression
-            .decode(&mut members, limits.memory)
+            .decode(&mut members, member.size, limits.memory)
             .and_then(|tar| read_at_most(tar, limits.control))
             .map_err(in_member(&member))?;
         let control = control_members(&binary, &tar, &member)?;
@@ -151,7 +152,7 @@ impl<R: BufRead> Deb<R> {
 
     /// The decompressed bytes of data.tar, once; a second call gives what the first left unread.
     pub fn data(&mut self) -> Result<impl Read + '_, DebError> {
-        self.compression.decode(&mut self.members, self.memory).map_err(in_member(&self.data))
+        self.compression.decode(&mut self.members, self.data.size, self.memory).map_err(in_member(&self.data))
     }
 
     /// Walks over the members after data.tar (deb(5): others may be placed there, and are to be

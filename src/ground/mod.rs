@@ -6,6 +6,7 @@
 mod class;
 mod event;
 mod path;
+mod pool;
 mod read;
 mod sha256;
 mod source;
@@ -14,6 +15,7 @@ mod write;
 pub use class::{Class, Failure};
 pub use event::{Event, Observer, Silent, Work};
 pub use path::{PathError, RootPath, printable};
+pub use pool::work_until;
 pub use read::{TooLong, open_regular, read_at_most};
 pub use sha256::{DiffId, HexError, Sha256, Sha256Hasher};
 pub use source::{Source, Span, Spanned, nearest};

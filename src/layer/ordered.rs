@@ -3,8 +3,10 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::channel,
 };
+
+use crate::ground::work_until;
 
 /// Makes something of each item on rayon's threads and hands the results to `take` in the order of
 /// the items, on the calling thread. At most `window` results exist at a time. Ends with the first
@@ -37,7 +39,7 @@ pub(super) fn in_order<T: Sync, R: Send, E>(
                 if let Some(made) = early.remove(&next) {
                     break made;
                 }
-                let (at, made) = wait(&receive);
+                let (at, made) = work_until(&receive).expect("this function holds a sender");
                 early.insert(at, made);
             };
             take(made.unwrap_or_else(|panic| resume_unwind(panic)))?;
@@ -45,18 +47,6 @@ pub(super) fn in_order<T: Sync, R: Send, E>(
         }
         Ok(())
     })
-}
-
-/// The next message. A thread of the pool works while it waits, else a pool of one would stand still.
-fn wait<T>(receive: &Receiver<T>) -> T {
-    loop {
-        if let Ok(message) = receive.try_recv() {
-            return message;
-        }
-        if rayon::yield_now() != Some(rayon::Yield::Executed) {
-            return receive.recv().expect("in_order holds a sender");
-        }
-    }
 }
 
 #[cfg(test)]

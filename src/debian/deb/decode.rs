@@ -2,6 +2,10 @@
 
 use std::io::{self, BufRead, Read};
 
+use xz2::{bufread::XzDecoder, stream::Stream};
+
+use super::xz;
+
 /// The largest window of a zstd frame, as a power of two: 128 MiB, zstd's own default and what
 /// dpkg accepts.
 const ZSTD_WINDOW_LOG: u32 = 27;
@@ -31,17 +35,15 @@ impl Compression {
         })
     }
 
-    /// The decoded bytes of `body`. An xz or lzma stream that needs more than `memory` bytes is an
-    /// error when it is read. All of `body` must belong to the compressed data.
-    pub(super) fn decode<'a>(self, body: impl BufRead + 'a, memory: u64) -> io::Result<Box<dyn Read + 'a>> {
-        use xz2::{bufread::XzDecoder, stream::Stream};
-        let lzma = |stream, body| Lzma { decoder: XzDecoder::new_stream(body, stream), memory };
+    /// The decoded bytes of `body`, which has `size` bytes. An xz or lzma decoder that needs more than
+    /// `memory` bytes is an error when it is read. All of `body` must belong to the compressed data.
+    pub(super) fn decode<'a>(self, body: impl BufRead + 'a, size: u64, memory: u64) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::None => Box::new(body),
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(body)),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(body)),
-            Self::Xz => Box::new(lzma(Stream::new_stream_decoder(memory, xz2::stream::CONCATENATED)?, body)),
-            Self::Lzma => Box::new(lzma(Stream::new_lzma_decoder(memory)?, body)),
+            Self::Xz => xz::decode(body, size, memory)?,
+            Self::Lzma => Box::new(Lzma::new(Stream::new_lzma_decoder(memory)?, body, memory)),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(body)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
@@ -52,9 +54,21 @@ impl Compression {
 }
 
 /// liblzma's errors in words that say what is wrong with the data.
-struct Lzma<R> {
-    decoder: xz2::bufread::XzDecoder<R>,
+pub(super) struct Lzma<R> {
+    decoder: XzDecoder<R>,
     memory: u64,
+}
+
+impl<R: BufRead> Lzma<R> {
+    /// Decodes `body` by `stream`, which may take `memory` bytes.
+    pub(super) fn new(stream: Stream, body: R, memory: u64) -> Self {
+        Self { decoder: XzDecoder::new_stream(body, stream), memory }
+    }
+
+    /// What is left of the body.
+    pub(super) fn into_inner(self) -> R {
+        self.decoder.into_inner()
+    }
 }
 
 impl<R: BufRead> Read for Lzma<R> {
