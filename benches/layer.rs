@@ -60,7 +60,8 @@ fn collect(top: &Path, folder: &Path, tree: &mut Tree, left: &mut u64) -> Result
             let mut bytes = Vec::new();
             File::open(&below)?.read_to_end(&mut bytes)?;
             let spool = Arc::new(Spool::new(below.clone()));
-            let content = Content::in_spool(spool, 0, bytes.len() as u64, Sha256::of(&bytes));
+            let content =
+                Content::in_spool(spool, 0, bytes.len() as u64, Sha256::of(&bytes), libdeflater::crc32(&bytes));
             tree.insert(path(&below)?, entry(Node::File { content, group: None }));
         }
     }

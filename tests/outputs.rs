@@ -57,7 +57,7 @@ fn a_layer_that_fails_leaves_the_old_files_and_nothing_else() {
         .publish()
         .unwrap();
     let before = fs::read(outputs.path("debian13/amd64/cc.tar")).unwrap();
-    let missing = Content::in_spool(Arc::new(Spool::new(folder.path().join("none"))), 0, 9, Sha256::of(b"x"));
+    let missing = Content::in_spool(Arc::new(Spool::new(folder.path().join("none"))), 0, 9, Sha256::of(b"x"), 0);
     let error = outputs.write_layer(&files("cc"), &changes(missing), 0, &NoStore, &Silent).unwrap_err();
     assert!(matches!(error, OutputError::Layer(_)), "{error}");
     assert_eq!(error.class(), Class::World);

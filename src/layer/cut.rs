@@ -6,11 +6,9 @@ use crate::ground::Sha256;
 
 /// A member is not cut before it has so many bytes. Raises [`super::FORMAT_VERSION`].
 const AT_LEAST: u64 = 256 << 10;
-/// No member has more bytes. Raises [`super::FORMAT_VERSION`].
-pub(super) const AT_MOST: u64 = 4 << 20;
-/// An entry with more bytes begins a member, so that its inner cuts depend on itself alone.
+/// No member has more bytes: small enough that the last ones of a layer keep all cores busy.
 /// Raises [`super::FORMAT_VERSION`].
-const ALONE: u64 = 1 << 20;
+pub(super) const AT_MOST: u64 = 1 << 20;
 
 /// A stretch of the tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +31,8 @@ pub(super) fn members(tar: &Tar) -> Result<(Vec<Member>, u64), LayerError> {
         tar.head(at, &mut head)?;
         let mut rest = tar.size(at, head.len());
         total = total.saturating_add(rest);
-        if now.size > 0
-            && (rest > ALONE || rest > AT_MOST - now.size || now.size >= AT_LEAST && chosen(tar.path(at).as_bytes()))
-        {
+        // An entry that needs several members begins one, so its inner cuts depend on itself alone.
+        if now.size > 0 && (rest > AT_MOST - now.size || now.size >= AT_LEAST && chosen(tar.path(at).as_bytes())) {
             done.push(std::mem::replace(&mut now, Member { first: at, skip: 0, size: 0 }));
         }
         while rest > AT_MOST {

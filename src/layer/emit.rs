@@ -1,5 +1,7 @@
 //! The pipeline: members made on all threads, taken in order into diff_id, digests and outputs.
 
+use libdeflater::Crc;
+
 use super::{
     Blob, Emitted, Form, LayerError, MemberStore, Sink, cut,
     member::{Made, Shop},
@@ -15,7 +17,7 @@ use crate::{
 /// entry first) to all sinks at once, with `mtime` (seconds since 1970) on every entry.
 ///
 /// The bytes follow from `changes` and `mtime` alone: not from the number of threads, nor from what
-/// `store` holds. Every content is read once and compared with its digest. A damaged one is an
+/// `store` holds. Every content is read once and compared with its CRC-32. A damaged one is an
 /// error, after parts of the layer were written: the sinks are then to be thrown away.
 pub fn emit(
     changes: &[(RootPath, Entry)],
@@ -28,7 +30,7 @@ pub fn emit(
     let (members, size) = cut::members(&tar)?;
     observer.tell(Event::Expect(Work::Emit, size));
     let shop = Shop::new(&tar, sinks.iter().map(|sink| sink.form).collect(), store);
-    // Enough that threads never wait for the oldest member, at most 4 MiB and its compressed forms each.
+    // Enough that threads never wait for the oldest member, at most 1 MiB and its compressed forms each.
     let window = 2 * rayon::current_num_threads() + 1;
     let mut writer = Writer::new(&tar, sinks);
     in_order(
@@ -55,22 +57,22 @@ struct Writer<'a, 'b> {
     size: u64,
     /// Digest and size of each compressed form so far.
     packed: Vec<(Sha256Hasher, u64)>,
-    /// The digest so far of a content that lies in several members.
-    split: Sha256Hasher,
+    /// The CRC-32 so far of a content that lies in several members.
+    split: Crc,
     reused: usize,
 }
 
 impl<'a, 'b> Writer<'a, 'b> {
     fn new(tar: &'a Tar<'a>, sinks: &'a mut [Sink<'b>]) -> Self {
         let packed = sinks.iter().map(|_| (Sha256Hasher::new(), 0)).collect();
-        Self { tar, sinks, diff_id: Sha256Hasher::new(), size: 0, packed, split: Sha256Hasher::new(), reused: 0 }
+        Self { tar, sinks, diff_id: Sha256Hasher::new(), size: 0, packed, split: Crc::new(), reused: 0 }
     }
 
     fn take(&mut self, made: &Made) -> Result<(), LayerError> {
         for part in &made.split {
             self.split.update(&made.raw[part.range.clone()]);
             if part.last {
-                self.tar.verify(part.at, std::mem::take(&mut self.split).finish())?;
+                self.tar.verify(part.at, std::mem::take(&mut self.split).sum())?;
             }
         }
         self.diff_id.update(&made.raw);

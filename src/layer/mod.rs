@@ -24,7 +24,7 @@ use crate::ground::{DiffId, Sha256};
 
 /// The version of everything that shapes a byte of a layer: the tar dialect, the rule of cuts, the
 /// compressors, their versions and settings. Raises when an output byte would change.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// A form in which a layer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{LayerError, header};
 use crate::{
-    ground::{RootPath, Sha256},
+    ground::RootPath,
     rootfs::{Content, Entry, LinkGroup, Node},
 };
 
@@ -94,10 +94,10 @@ impl<'a> Tar<'a> {
         (head as u64).saturating_add(content).saturating_add(padding(content))
     }
 
-    /// What is wrong with a content whose bytes have the digest `found`; `Ok` if nothing is.
-    pub fn verify(&self, at: usize, found: Sha256) -> Result<(), LayerError> {
+    /// What is wrong with a content whose bytes have the CRC-32 `found`; `Ok` if nothing is.
+    pub fn verify(&self, at: usize, found: u32) -> Result<(), LayerError> {
         match self.content(at) {
-            Some(content) if content.sha256 != found => Err(LayerError::Damaged {
+            Some(content) if content.crc32 != found => Err(LayerError::Damaged {
                 path: self.path(at).to_string(),
                 spool: content.spool().unwrap_or("the cache".as_ref()).to_owned(),
             }),

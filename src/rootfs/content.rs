@@ -20,6 +20,10 @@ pub struct Content {
     pub sha256: Sha256,
     /// In bytes.
     pub size: u64,
+    /// CRC-32 (IEEE 802.3) of all bytes, taken together with the digest. Whoever reads them from a disk
+    /// compares it: it finds damage at a tenth of a digest's price, and who may write to the cache could
+    /// change digests as well.
+    pub crc32: u32,
     data: Data,
 }
 
@@ -89,12 +93,13 @@ impl Content {
     /// Bytes in memory.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
-        Self { sha256: Sha256::of(&bytes), size: bytes.len() as u64, data: Data::Bytes(bytes) }
+        let (sha256, crc32) = (Sha256::of(&bytes), libdeflater::crc32(&bytes));
+        Self { sha256, size: bytes.len() as u64, crc32, data: Data::Bytes(bytes) }
     }
 
-    /// A stretch of a spool that has this size and digest.
-    pub fn in_spool(spool: Arc<Spool>, offset: u64, size: u64, sha256: Sha256) -> Self {
-        Self { sha256, size, data: Data::Spool { spool, offset } }
+    /// A stretch of a spool that has this size and these checksums.
+    pub fn in_spool(spool: Arc<Spool>, offset: u64, size: u64, sha256: Sha256, crc32: u32) -> Self {
+        Self { sha256, size, crc32, data: Data::Spool { spool, offset } }
     }
 
     /// The spool that holds the bytes; `None` where they are in memory.
@@ -106,7 +111,7 @@ impl Content {
     }
 
     /// Fills `buffer` from byte `from` on. Asking for bytes past the end is `UnexpectedEof`.
-    /// Errors name the spool's path. The digest is not checked here: whoever reads a whole file does.
+    /// Errors name the spool's path. No checksum is compared here: whoever reads a whole file does.
     pub fn read_at(&self, from: u64, buffer: &mut [u8]) -> io::Result<()> {
         let eof = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let end = from.checked_add(buffer.len() as u64).filter(|end| *end <= self.size).ok_or_else(eof)?;
@@ -140,7 +145,7 @@ mod tests {
                 let path = folder.path().join(number.to_string());
                 let text = format!("<{number:04}>");
                 std::fs::write(&path, &text).unwrap();
-                Content::in_spool(Arc::new(Spool::new(path)), 1, 4, Sha256::of(&text.as_bytes()[1..5]))
+                Content::in_spool(Arc::new(Spool::new(path)), 1, 4, Sha256::of(&text.as_bytes()[1..5]), 0)
             })
             .collect();
         for round in 0..2 {
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_path_and_the_end_is_the_end() {
-        let content = Content::in_spool(Arc::new(Spool::new("/nowhere/spool".into())), 0, 4, Sha256::of(b""));
+        let content = Content::in_spool(Arc::new(Spool::new("/nowhere/spool".into())), 0, 4, Sha256::of(b""), 0);
         let error = content.read_at(0, &mut [0; 4]).unwrap_err();
         assert!(error.to_string().starts_with("/nowhere/spool: "), "{error}");
         for content in [content, Content::from_bytes(*b"1234")] {

@@ -17,8 +17,8 @@ use crate::{
     rootfs::{Attributes, LinkGroup},
 };
 
-/// Bytes that are written to the spool at once.
-const WRITE: usize = 256 << 10;
+/// Bytes of small files that are gathered for one write; larger pieces go to the spool as they come.
+const WRITE: usize = 64 << 10;
 /// Bytes of memory an entry is counted with, besides its name, target and attributes.
 const ENTRY: u64 = 256;
 /// Linux' PATH_MAX without the NUL.
@@ -69,15 +69,16 @@ struct Spooler<'a> {
 }
 
 impl Spooler<'_> {
-    fn append<R: BufRead>(&mut self, entries: &mut Entries<R>) -> Result<(Sha256, u64), Stop> {
+    fn append<R: BufRead>(&mut self, entries: &mut Entries<R>) -> Result<(Sha256, u32, u64), Stop> {
         let offset = self.size;
-        let mut hasher = Sha256Hasher::new();
+        let (mut hasher, mut crc) = (Sha256Hasher::new(), libdeflater::Crc::new());
         entries.body(|piece| {
             hasher.update(piece);
+            crc.update(piece);
             self.size += piece.len() as u64;
             self.file.write_all(piece).map_err(Stop::Write)
         })?;
-        Ok((hasher.finish(), offset))
+        Ok((hasher.finish(), crc.sum(), offset))
     }
 }
 
@@ -87,6 +88,7 @@ struct Inode {
     offset: u64,
     size: u64,
     sha256: Sha256,
+    crc32: u32,
 }
 
 enum Found {
@@ -145,8 +147,8 @@ impl<'a> Collected<'a> {
                     let what = "bytes in one file";
                     return Err(Stop::Package(TarError::TooMuch { what, limit: self.limits.file }));
                 }
-                let (sha256, offset) = spool.append(entries)?;
-                self.inodes.push(Inode { attributes, offset, size: header.size, sha256 });
+                let (sha256, crc32, offset) = spool.append(entries)?;
+                self.inodes.push(Inode { attributes, offset, size: header.size, sha256, crc32 });
                 Found::File(self.inodes.len() - 1)
             }
             Kind::HardLink => self.link(&name, &path, &header.link, &attributes)?,
@@ -222,8 +224,8 @@ impl<'a> Collected<'a> {
                             LinkGroup(Sha256::of(&[deb.as_bytes().as_slice(), path.as_bytes()].concat()))
                         })
                     });
-                    let (offset, size, sha256) = (inode.offset, inode.size, inode.sha256);
-                    (inode.attributes.clone(), Node::File { offset, size, sha256, group })
+                    let Inode { offset, size, sha256, crc32, .. } = *inode;
+                    (inode.attributes.clone(), Node::File { offset, size, sha256, crc32, group })
                 }
                 Found::Link(target) => return Err(refuse(path.as_bytes(), Refusal::NoTarget(target))),
             };

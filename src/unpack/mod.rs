@@ -111,7 +111,7 @@ impl Expected {
 
 /// The version of what the cache holds for a package; a change of table, spool or rules raises it.
 /// It stands in the keys, and in the table's magic.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The cache's kind of derived data.
 const KIND: &str = "unpacked";
 /// Bytes of the .deb that are read at once.

@@ -4,8 +4,8 @@
 //! The form, all numbers LEB128 unless said otherwise, all byte strings with their length before
 //! them: [`MAGIC`]; the .deb's SHA-256 (32 bytes); the spool's size; control members (count; name,
 //! bytes); entries (count; path with a leading slash, mode, uid, gid, xattrs (count; name, value),
-//! a letter: `d`, `l` with the target, `f` or `h` with offset, size, SHA-256 and, for `h`, the link
-//! group's 32 bytes); SHA-256 of all before. Whatever does not fit is no table.
+//! a letter: `d`, `l` with the target, `f` or `h` with offset, size, SHA-256, CRC-32 (4 bytes) and, for `h`, the
+//! link group's 32 bytes); SHA-256 of all before. Whatever does not fit is no table.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The beginning of a table. The number is [`super::FORMAT`]'s.
-const MAGIC: &[u8; 20] = b"debstrata unpacked 1";
+const MAGIC: &[u8; 20] = b"debstrata unpacked 2";
 
 /// All of a package but its contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) struct Record {
 pub(super) enum Node {
     Directory,
     Symlink(Box<[u8]>),
-    File { offset: u64, size: u64, sha256: Sha256, group: Option<LinkGroup> },
+    File { offset: u64, size: u64, sha256: Sha256, crc32: u32, group: Option<LinkGroup> },
 }
 
 impl Table {
@@ -54,11 +54,11 @@ impl Table {
                 let node = match node {
                     Node::Directory => rootfs::Node::Directory,
                     Node::Symlink(target) => rootfs::Node::Symlink(target),
-                    Node::File { size: 0, sha256: _, offset: _, group } => {
+                    Node::File { size: 0, sha256: _, crc32: _, offset: _, group } => {
                         rootfs::Node::File { content: Content::from_bytes([]), group }
                     }
-                    Node::File { offset, size, sha256, group } => rootfs::Node::File {
-                        content: Content::in_spool(Arc::clone(&spool), offset, size, sha256),
+                    Node::File { offset, size, sha256, crc32, group } => rootfs::Node::File {
+                        content: Content::in_spool(Arc::clone(&spool), offset, size, sha256, crc32),
                         group,
                     },
                 };
@@ -98,11 +98,12 @@ impl Table {
                     out.push(b'l');
                     put_bytes(&mut out, target);
                 }
-                Node::File { offset, size, sha256, group } => {
+                Node::File { offset, size, sha256, crc32, group } => {
                     out.push(if group.is_some() { b'h' } else { b'f' });
                     put_number(&mut out, *offset);
                     put_number(&mut out, *size);
                     out.extend_from_slice(sha256.as_bytes());
+                    out.extend_from_slice(&crc32.to_be_bytes());
                     if let Some(LinkGroup(group)) = group {
                         out.extend_from_slice(group.as_bytes());
                     }
@@ -211,8 +212,11 @@ impl<'a> Reader<'a> {
                 let (offset, size) = (self.number()?, self.number()?);
                 offset.checked_add(size).filter(|end| *end <= spool_size)?;
                 let sha256 = self.sha256()?;
+                let (crc32, rest) = self.0.split_first_chunk::<4>()?;
+                self.0 = rest;
+                let crc32 = u32::from_be_bytes(*crc32);
                 let group = if letter == b'h' { Some(LinkGroup(self.sha256()?)) } else { None };
-                Node::File { offset, size, sha256, group }
+                Node::File { offset, size, sha256, crc32, group }
             }
             _ => return None,
         };
@@ -240,10 +244,10 @@ mod tests {
         let node = prop_oneof![
             Just(Node::Directory),
             bytes().prop_map(Node::Symlink),
-            (0..u64::MAX / 2, 0..u64::MAX / 2, digest, any::<Option<[u8; 32]>>()).prop_map(
-                |(offset, size, sha256, group)| {
+            (0..u64::MAX / 2, 0..u64::MAX / 2, digest, any::<u32>(), any::<Option<[u8; 32]>>()).prop_map(
+                |(offset, size, sha256, crc32, group)| {
                     let group = group.map(|group| LinkGroup(Sha256::from_bytes(group)));
-                    Node::File { offset, size, sha256, group }
+                    Node::File { offset, size, sha256, crc32, group }
                 }
             ),
         ];

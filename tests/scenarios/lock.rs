@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use debstrata::layer::FORMAT_VERSION;
+
 use crate::{
     support::{Fault, TestSuite},
     world::{World, package, pool, written},
@@ -356,7 +358,8 @@ fn a_build_records_the_format_of_the_layers_it_made() {
     let world = World::small();
     world.build();
     let now = world.lock();
-    fs::write(world.lock_path(), now.replace("format-version = 1\n", "format-version = 0\n")).unwrap();
+    fs::write(world.lock_path(), now.replace(&format!("format-version = {FORMAT_VERSION}\n"), "format-version = 0\n"))
+        .unwrap();
     assert_ne!(world.lock(), now);
     world.build();
     assert_eq!(world.lock(), now);
