@@ -41,6 +41,8 @@ fi
 measure() {
     local job=$1 way=$2 before after
     shift 2
+    # What the way before left to be written is not this one's to wait for.
+    sync
     before=$EPOCHREALTIME
     /usr/bin/time -o "$work/time" -f '%U %S %M' "$@" >"$work/log" 2>&1 || {
         say "$job $way failed:"

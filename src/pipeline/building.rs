@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, mpsc::channel},
     thread::{self, ScopedJoinHandle},
 };
 
@@ -67,39 +67,46 @@ pub(super) fn round(
     thread::scope(|scope| -> Result<(), Lack> {
         let mut publishing = VecDeque::new();
         for (number, (plan, needed)) in plans.iter().zip(needed).enumerate() {
-            let (mut chain, mut open) = (Chain::new(), Vec::new());
-            for step in needed {
-                // The errors of a parent are told; its children have no ground to stand on.
-                if plan.tier(step).parent.as_ref().is_some_and(|parent| !chain.contains_key(&parent.value)) {
-                    continue;
-                }
-                match compose_tier(plan, step, &chain, &packages) {
-                    Ok(composed) => {
-                        remarks.add(plan, step, &composed);
-                        chain.insert(step.tier, composed);
-                    }
-                    Err(failures) => {
-                        round.failures.push(failures);
+            let (send, receive) = channel();
+            rayon::in_place_scope(|pool| {
+                let mut chain = Chain::new();
+                for step in needed {
+                    // The errors of a parent are told; its children have no ground to stand on.
+                    if plan.tier(step).parent.as_ref().is_some_and(|parent| !chain.contains_key(&parent.value)) {
                         continue;
                     }
-                }
-                if !built[number].contains_key(&step.tier) {
-                    open.push((step, changes(plan, step, &chain), remarks.any(plan, step)));
-                }
-            }
-            drop(chain);
-            // Side by side, so that the last member of one layer keeps no core waiting.
-            let drafts: Vec<_> = open
-                .par_iter()
-                .map(|(step, changes, _)| emit(workshop, plan, step, changes, outputs, options))
-                .collect();
-            for ((step, changes, warned), draft) in open.into_iter().zip(drafts) {
-                match draft {
-                    Ok(draft) => {
-                        let entries = changes.len();
-                        let publish = move || publish(workshop, plan, step, draft, entries, warned);
-                        publishing.push_back((number, step, scope.spawn(publish)));
+                    match compose_tier(plan, step, &chain, &packages) {
+                        Ok(composed) => {
+                            remarks.add(plan, step, &composed);
+                            chain.insert(step.tier, composed);
+                        }
+                        Err(failures) => {
+                            round.failures.push(failures);
+                            continue;
+                        }
                     }
+                    if built[number].contains_key(&step.tier) {
+                        continue;
+                    }
+                    let (changes, warned) = (changes(plan, step, &chain), remarks.any(plan, step));
+                    let send = send.clone();
+                    // Side by side with the next tier's composition and with the other layers, so that
+                    // the last member of one keeps no core waiting.
+                    pool.spawn(move |_| {
+                        let draft = emit(workshop, plan, step, &changes, outputs, options);
+                        let publisher = draft.map(|draft| {
+                            scope.spawn(move || publish(workshop, plan, step, draft, changes.len(), warned))
+                        });
+                        send.send((step, publisher)).expect("the receiver outlives the scope");
+                    });
+                }
+            });
+            drop(send);
+            let mut layers: Vec<_> = receive.into_iter().collect();
+            layers.sort_by_key(|(step, _)| step.tier);
+            for (step, publisher) in layers {
+                match publisher {
+                    Ok(publisher) => publishing.push_back((number, step, publisher)),
                     Err(NotEmitted::Damaged(failures)) => round.damaged.push(failures),
                     Err(NotEmitted::Failed(failures)) => round.failures.push(failures),
                 }
