@@ -2,6 +2,7 @@
 //! order and decides nothing that a room can decide.
 
 mod building;
+mod checking;
 mod errors;
 mod failures;
 mod locking;
