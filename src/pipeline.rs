@@ -2,6 +2,7 @@
 //! order and decides nothing that a room can decide.
 
 mod building;
+mod check;
 mod checking;
 mod errors;
 mod failures;
@@ -10,6 +11,7 @@ mod packages;
 mod plan;
 mod select;
 mod show;
+mod stages;
 mod workshop;
 
 use std::{
@@ -18,6 +20,7 @@ use std::{
     sync::Arc,
 };
 
+pub use check::{Checked, Found, check};
 pub use failures::{Failures, Located, stdout_failed};
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
 pub use plan::{BuildOptions, BuiltTier, OutputFile};

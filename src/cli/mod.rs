@@ -3,6 +3,7 @@
 
 mod audit;
 mod build;
+mod check;
 mod lock;
 mod progress;
 mod report;
@@ -19,7 +20,8 @@ pub use surroundings::Surroundings;
 const EXIT_STATUS: &str = "\
 Exit status:
   0  done; the answer is yes
-  1  the answer is no: `audit` found a difference, `lock --check` a lock that does not fit
+  1  the answer is no: `audit` found a difference, `check` a finding, `lock --check` a lock
+     that does not fit
   2  you must edit something: the command, a manifest, the lock
   3  nothing in the project is wrong: the network, a mirror, the disk";
 
@@ -87,6 +89,8 @@ enum Verb {
     Lock(lock::Lock),
     /// Rebuild from the lock and compare with what it records
     Audit(audit::Audit),
+    /// Judge manifests, locks and finished tiers, writing nothing
+    Check(check::Check),
     /// What the tiers are made of
     Show(show::Show),
 }
@@ -107,6 +111,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Build(verb) => verb.run(&session),
         Verb::Lock(verb) => verb.run(&session),
         Verb::Audit(verb) => verb.run(&session),
+        Verb::Check(verb) => verb.run(&session),
         Verb::Show(verb) => verb.run(&session),
     };
     match answer {

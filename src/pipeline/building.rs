@@ -245,10 +245,7 @@ pub(super) fn compose_tier(
     packages: &Packages,
 ) -> Result<Composed, Failures> {
     let tier = plan.tier(step);
-    let inputs: Vec<_> = plan
-        .packages(step)
-        .map(|package| compose::Input { name: expected(package).package, unpacked: &packages[&package.sha256] })
-        .collect();
+    let inputs = inputs(plan, step, packages);
     Ok(compose::compose(&Composition {
         archive: &plan.distribution.archive,
         tier,
@@ -258,6 +255,12 @@ pub(super) fn compose_tier(
         beside: &step.beside,
         parent: tier.parent.as_ref().map(|parent| &chain[&parent.value]),
     })?)
+}
+
+/// The packages that a step adds, unpacked.
+pub(super) fn inputs<'p>(plan: &Plan<'_>, step: &Step, packages: &'p Packages) -> Vec<compose::Input<'p>> {
+    let each = plan.packages(step);
+    each.map(|package| compose::Input { name: expected(package).package, unpacked: &packages[&package.sha256] }).collect()
 }
 
 /// What the layer of a step holds.
