@@ -12,6 +12,7 @@ mod plan;
 mod select;
 mod show;
 mod stages;
+mod why;
 mod workshop;
 
 use std::{
@@ -26,6 +27,7 @@ pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
 pub use plan::{BuildOptions, BuiltTier, OutputFile};
 pub use select::{Pick, select, select_architectures, select_distributions};
 pub use show::{ShownLayer, ShownPackage, ShownTier, show};
+pub use why::{Asked, why};
 pub use workshop::{Settings, Warnings, Workshop};
 
 use self::{

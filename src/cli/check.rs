@@ -60,7 +60,8 @@ fn text(checked: &Checked, verbose: bool) -> String {
 
 fn grouped(findings: &[Found]) -> String {
     let mut text = String::new();
-    for group in findings.chunk_by(|one, other| (&one.tier, &one.architectures) == (&other.tier, &other.architectures)) {
+    for group in findings.chunk_by(|one, other| (&one.tier, &one.architectures) == (&other.tier, &other.architectures))
+    {
         let Some(first) = group.first() else { continue };
         let architectures: Vec<_> = first.architectures.iter().map(|architecture| architecture.name()).collect();
         text.push_str(&format!("{} ({})\n", first.tier, architectures.join(" ")));

@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod show;
 mod surroundings;
+mod why;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -93,6 +94,8 @@ enum Verb {
     Check(check::Check),
     /// What the tiers are made of
     Show(show::Show),
+    /// How a package or a path came to be in a tier, or what keeps it out
+    Why(why::AskWhy),
 }
 
 /// Runs the command line and says how it went; `debstrata --help` lists the exit statuses.
@@ -113,6 +116,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Audit(verb) => verb.run(&session),
         Verb::Check(verb) => verb.run(&session),
         Verb::Show(verb) => verb.run(&session),
+        Verb::Why(verb) => verb.run(&session),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

@@ -201,7 +201,9 @@ pub fn nearby(rootfs: &Rootfs, path: &RootPath) -> Option<RootPath> {
     if let Some(near) = nearest(&name, beside.iter().map(|(name, _)| name.as_str())) {
         return beside.iter().find(|(name, _)| name == near).map(|(_, path)| (*path).clone());
     }
-    rootfs.entries.keys().find(|other| !other.is_root() && other.name() == path.name()).cloned()
+    // A folder of that name says nothing.
+    let mut others = rootfs.entries.iter().filter(|(_, entry)| entry.node != Node::Directory);
+    others.find(|(other, _)| other.name() == path.name()).map(|(other, _)| other.clone())
 }
 
 #[cfg(test)]

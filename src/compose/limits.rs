@@ -91,7 +91,8 @@ pub fn over_limits(load: &Load<'_>) -> Vec<ComposeError> {
     }
     let count: usize = load.chain.iter().map(|(_, count)| count).sum();
     if let Some(limit) = limits.packages.as_ref().filter(|limit| count > limit.value as usize) {
-        let found = format!("has {count} packages, {} more than its limit of {}", count - limit.value as usize, limit.value);
+        let found =
+            format!("has {count} packages, {} more than its limit of {}", count - limit.value as usize, limit.value);
         let tiers: Vec<_> = load.chain.iter().map(|(tier, count)| format!("{} {count}", tier.name)).collect();
         let large = largest(load.composed.rootfs.entries.values());
         let help = format!("packages by tier: {}; the largest: {}", tiers.join(", "), large.join(", "));
@@ -101,9 +102,10 @@ pub fn over_limits(load: &Load<'_>) -> Vec<ComposeError> {
     if let Some((limit, by)) = Tier::setuid(&tiers).filter(|(limit, _)| limit.value == SetId::Deny) {
         let files: Vec<_> = set_id_files(&load.composed.rootfs).collect();
         if !files.is_empty() {
-            let shown = files.iter().take(MOST_FILES).map(|(path, entry)| {
-                format!("{path} ({:04o}, {})", entry.attributes.mode, entry.origin)
-            });
+            let shown = files
+                .iter()
+                .take(MOST_FILES)
+                .map(|(path, entry)| format!("{path} ({:04o}, {})", entry.attributes.mode, entry.origin));
             let mut shown: Vec<_> = shown.collect();
             shown.extend(more(files.len(), MOST_FILES));
             let found = match files.len() {
@@ -153,7 +155,8 @@ fn largest<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<String> {
     };
     let mut all: Vec<_> = weigh(entries, name).into_iter().collect();
     all.sort_by(|(a, m), (b, n)| n.cmp(m).then(a.cmp(b)));
-    let mut named: Vec<_> = all.iter().take(MOST_NAMED).map(|(name, size)| format!("{name} {}", bytes(*size))).collect();
+    let mut named: Vec<_> =
+        all.iter().take(MOST_NAMED).map(|(name, size)| format!("{name} {}", bytes(*size))).collect();
     named.extend(more(all.len(), MOST_NAMED));
     named
 }

@@ -30,6 +30,7 @@ pub use crate::generate::Accounts;
 pub use declare::read_beside;
 pub use error::ComposeError;
 pub use expect::{Unfulfilled, nearby, unfulfilled};
+pub use layout::merged_usr;
 pub use limits::{Load, OverLimit, asks_layer_size, over_limits, rootfs_size, set_id_files};
 pub use remark::Remark;
 

@@ -7,3 +7,4 @@ pub mod lints;
 pub mod relations;
 pub mod table;
 pub mod verdict;
+pub mod why;

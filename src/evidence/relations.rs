@@ -21,6 +21,8 @@ pub struct Member {
     pub source: (Box<str>, Box<str>),
     /// `Pre-Depends` and `Depends`, as far as they count on the architecture.
     pub needs: Vec<Relation>,
+    /// What it says of packages that are never followed: `recommends`, `suggests`, and what.
+    pub weak: Vec<(&'static str, Vec<Relation>)>,
     /// `Provides`.
     provides: Vec<Alternative>,
 }
@@ -53,6 +55,7 @@ impl Member {
             stage,
             source: (name.into(), version.into()),
             needs: Vec::new(),
+            weak: Vec::new(),
             provides: Vec::new(),
         };
         let Ok(text) = std::str::from_utf8(control) else { return member };
@@ -65,6 +68,8 @@ impl Member {
                 // Ordered as the resolver asks, wherever the fields stand.
                 "pre-depends" => member.needs = relations(),
                 "depends" => depends = relations(),
+                "recommends" => member.weak.push(("recommends", relations())),
+                "suggests" => member.weak.push(("suggests", relations())),
                 "provides" => member.provides = relations().into_iter().flat_map(|relation| relation.0).collect(),
                 "source" => match field.value.split_once(" (") {
                     Some((source, version)) => member.source = (source.into(), version.trim_end_matches(')').into()),
@@ -135,7 +140,9 @@ impl Members {
         for (stage, tier) in chain.iter().enumerate() {
             for (number, wish) in tier.packages.iter().enumerate() {
                 let Some(relation) = wish.relation.on(architecture) else { continue };
-                let Some(member) = relation.0.iter().find_map(|alternative| self.meeting(alternative)) else { continue };
+                let Some(member) = relation.0.iter().find_map(|alternative| self.meeting(alternative)) else {
+                    continue;
+                };
                 if let std::collections::btree_map::Entry::Vacant(free) = from.entry(member) {
                     free.insert(None);
                     wished.insert(member, (stage, number));

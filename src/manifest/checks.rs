@@ -164,9 +164,9 @@ fn read_limits(mut table: Fields) -> Limits {
         rootfs_size: size(&mut table, "rootfs-size"),
         // As an id, it has no sign.
         packages: table.spanned::<u32>("packages"),
-        setuid: table.spanned::<String>("setuid").map(|setuid| {
-            Spanned::new(if setuid.value == "deny" { SetId::Deny } else { SetId::Allow }, setuid.span)
-        }),
+        setuid: table
+            .spanned::<String>("setuid")
+            .map(|setuid| Spanned::new(if setuid.value == "deny" { SetId::Deny } else { SetId::Allow }, setuid.span)),
     }
 }
 
@@ -209,7 +209,12 @@ fn read_expect(fields: &mut Fields, owners: &mut Owners<'_>, findings: &mut Find
         let architectures = architectures.map(|list| list.into_iter().map(|one| one.value).collect());
         if let Some(gone) = gone.as_ref().filter(|_| features != Features::default()) {
             findings
-                .error(Topic::BadValue, span.clone(), "[[expect]] says what something absent is like", "it is not there")
+                .error(
+                    Topic::BadValue,
+                    span.clone(),
+                    "[[expect]] says what something absent is like",
+                    "it is not there",
+                )
                 .help("keep `absent` and `path`, or take `absent` out")
                 .other = Some((gone.clone(), "by this".into()));
         }
@@ -258,11 +263,9 @@ fn contradictions(features: &Features, findings: &mut Findings) {
 fn read_accept(fields: &mut Fields, findings: &mut Findings) -> Vec<Acceptance> {
     let mut all: Vec<Acceptance> = Vec::new();
     for Spanned { value: mut entry, span } in fields.list::<Fields>("accept") {
-        let (Some(lint), Some(subject), Some(reason)) = (
-            entry.spanned::<String>("lint"),
-            entry.spanned::<String>("subject"),
-            entry.spanned::<String>("reason"),
-        ) else {
+        let (Some(lint), Some(subject), Some(reason)) =
+            (entry.spanned::<String>("lint"), entry.spanned::<String>("subject"), entry.spanned::<String>("reason"))
+        else {
             continue;
         };
         if reason.value.trim().is_empty() {
@@ -275,7 +278,9 @@ fn read_accept(fields: &mut Fields, findings: &mut Findings) -> Vec<Acceptance> 
             continue;
         }
         let subject = Spanned::new(Glob(subject.value.into()), subject.span);
-        if let Some(first) = all.iter().find(|first| first.lint.value == lint.value && first.subject.value == subject.value) {
+        if let Some(first) =
+            all.iter().find(|first| first.lint.value == lint.value && first.subject.value == subject.value)
+        {
             let message = format!("{} of {} is accepted twice", lint.value, subject.value.0);
             findings.error(Topic::Duplicate, subject.span.clone(), message, "again here").other =
                 Some((first.subject.span.clone(), "first here".into()));

@@ -18,9 +18,7 @@ mod shape;
 mod tier;
 mod wish;
 
-pub use checks::{
-    Acceptance, Checks, Expectation, Features, Limits, SetId, Sort, Wanted, place_of,
-};
+pub use checks::{Acceptance, Checks, Expectation, Features, Limits, SetId, Sort, Wanted, place_of};
 pub use error::{Finding, ManifestError, Topic};
 pub use globs::{GlobMatcher, matcher};
 pub use load::{Loaded, load};

@@ -260,7 +260,8 @@ pub(super) fn compose_tier(
 /// The packages that a step adds, unpacked.
 pub(super) fn inputs<'p>(plan: &Plan<'_>, step: &Step, packages: &'p Packages) -> Vec<compose::Input<'p>> {
     let each = plan.packages(step);
-    each.map(|package| compose::Input { name: expected(package).package, unpacked: &packages[&package.sha256] }).collect()
+    each.map(|package| compose::Input { name: expected(package).package, unpacked: &packages[&package.sha256] })
+        .collect()
 }
 
 /// What the layer of a step holds.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{
-    Failures, Locks, Pick, Workshop, building::changes, checking, locking,
+    Failures, Locks, Pick, Workshop,
+    building::changes,
+    checking, locking,
     packages::{Lack, check_digests, unpacked},
     plan::plan,
     stages::Stages,
@@ -74,7 +76,9 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
     let mut tables: BTreeMap<usize, Tally<'_>> = BTreeMap::new();
     for plan in &plans {
         let stages = Stages::compose(plan, &packages)?;
-        let pick = fresh.iter().find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
+        let pick = fresh
+            .iter()
+            .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
         let Some(pick) = pick else { continue };
         for step in plan.steps.iter().filter(|step| pick.named.contains(&step.tier)) {
             let chain = stages.of(step);

@@ -2,7 +2,6 @@
 
 use super::{Finding, Subject};
 use crate::{
-    compose::nearby,
     evidence::kept_out::{kept_out, place},
     ground::{RootPath, printable},
     rootfs::{Node, Origin, follow},
@@ -38,6 +37,10 @@ pub(super) fn find(subject: &Subject<'_>) -> Vec<Finding> {
             continue;
         }
         let Ok(real) = RootPath::from_archive(&real) else { continue };
+        let mut where_to = format!("leads to {shown}");
+        if real.to_string() != shown {
+            where_to.push_str(&format!(", that is {real}"));
+        }
         let why = match kept_out(subject.chain, &real).pop() {
             Some(out) => {
                 let line = out.span.as_ref().map(|span| place(out.stage.tier, span));
@@ -45,14 +48,11 @@ pub(super) fn find(subject: &Subject<'_>) -> Vec<Finding> {
                     finding.span = out.span.clone();
                 }
                 let line = line.map(|(file, line)| format!(" ({file}:{line})")).unwrap_or_default();
-                format!("{real} is in {}, but {}{line}", out.dropped.package, out.text)
+                format!("which {} has, but {}{line}", out.dropped.package.name, out.text)
             }
-            None => match nearby(rootfs, &real) {
-                Some(near) => format!("there is no {real}; {near} is there"),
-                None => format!("there is no {real}"),
-            },
+            None => "which is not there".to_owned(),
         };
-        finding.message = format!("leads to {shown}: {why} (the link is of {})", entry.origin);
+        finding.message = format!("{where_to}, {why}; the link is of {}", entry.origin);
         findings.push(finding);
     }
     findings

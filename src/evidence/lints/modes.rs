@@ -26,8 +26,9 @@ pub(super) fn privileged(subject: &Subject<'_>) -> Vec<Finding> {
                 lint: "privileged-file",
                 subject: path.to_string(),
                 message: format!("is {} ({:04o}, {})", how.join(" and "), attributes.mode, entry.origin),
-                help: "exclude it in [globs], or accept it with a reason; limits.setuid = \"deny\" keeps it out for good"
-                    .to_owned(),
+                help:
+                    "exclude it in [globs], or accept it with a reason; limits.setuid = \"deny\" keeps it out for good"
+                        .to_owned(),
                 span: declared(&entry.origin),
             });
         }

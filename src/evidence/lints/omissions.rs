@@ -13,7 +13,9 @@ pub(super) fn find(subject: &Subject<'_>) -> Vec<Finding> {
             lint: "undeclared-omission",
             subject: name.to_owned(),
             message: format!("{unmet}, which no package of the chain meets"),
-            help: format!("add it to `packages`, or say why not: omit = [{{ package = \"{name}\", reason = \"...\" }}]"),
+            help: format!(
+                "add it to `packages`, or say why not: omit = [{{ package = \"{name}\", reason = \"...\" }}]"
+            ),
             span: wish.map(|wish| wish.span.clone()),
         }
     };
