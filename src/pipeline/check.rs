@@ -16,6 +16,7 @@ use crate::{
     debian::Architecture,
     evidence::lints::{Finding, IDLE_ACCEPTANCE, LINTS, OTHERS, STALE_LOCK, Subject},
     ground::{Source, Span, nearest},
+    lock::{self, Lock},
     manifest::{Distribution, Tier},
 };
 
@@ -109,7 +110,7 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
 }
 
 /// The lock of a pick, or the finding that there is none that fits.
-fn settled(workshop: &Workshop, pick: &Pick) -> Result<Result<crate::lock::Lock, Found>, Failures> {
+fn settled(workshop: &Workshop, pick: &Pick) -> Result<Result<Lock, Found>, Failures> {
     let distribution = &workshop.project.distributions[pick.distribution];
     let why = match locking::read_lock(distribution)? {
         None => "there is no lock".to_owned(),
@@ -122,7 +123,7 @@ fn settled(workshop: &Workshop, pick: &Pick) -> Result<Result<crate::lock::Lock,
     };
     let finding = Finding {
         lint: STALE_LOCK,
-        subject: locking::lock_path(distribution).display().to_string(),
+        subject: format!("manifests/{}/{}", distribution.name, lock::FILE_NAME),
         message: why,
         help: "run `debstrata lock`, then check again: the tiers were not looked at".to_owned(),
         span: None,
