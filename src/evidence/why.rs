@@ -432,7 +432,6 @@ fn names_path(text: &[u8], path: &[u8]) -> bool {
     memchr::memmem::find_iter(text, path).any(|at| {
         let before = at.checked_sub(1).and_then(|at| text.get(at));
         let after = text.get(at + path.len());
-        // A full stop may end a sentence, and `/.` be a folder itself.
         !before.is_some_and(part) && !after.is_some_and(part)
     })
 }
@@ -443,5 +442,24 @@ fn generated_at(tier: &Tier, generator: &str) -> Option<crate::ground::Span> {
         "passwd" => tier.users.first().map(|user| user.span.clone()),
         "group" => tier.groups.first().map(|group| group.span.clone()),
         _ => place_of(&tier.source, &["generate", generator]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_script_is_that_path_alone() {
+        for (text, expected) in [
+            ("ln -s x /etc/made", true),
+            ("\"/etc/made\";", true),
+            ("/etc/made", true),
+            ("/etc/made-too /etc/made.d /etc/made/x /opt/etc/made", false),
+            ("/etc/made.d\n/etc/made\n", true),
+            ("", false),
+        ] {
+            assert_eq!(names_path(text.as_bytes(), b"/etc/made"), expected, "{text}");
+        }
     }
 }

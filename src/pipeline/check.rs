@@ -139,13 +139,15 @@ fn settled(workshop: &Workshop, pick: &Pick) -> Result<Result<Lock, Found>, Fail
     }))
 }
 
+/// Tier, lint, subject and message: what makes findings of several architectures one.
+type Key = (usize, &'static str, String, String);
+
 /// The findings of one distribution.
 struct Tally<'a> {
     distribution: &'a Distribution,
     /// On which architectures a tier was looked at.
     seen: BTreeMap<usize, BTreeSet<Architecture>>,
-    /// By tier, lint, subject and message.
-    made: BTreeMap<(usize, &'static str, String, String), (Finding, BTreeSet<Architecture>)>,
+    made: BTreeMap<Key, (Finding, BTreeSet<Architecture>)>,
 }
 
 impl<'a> Tally<'a> {

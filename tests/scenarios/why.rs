@@ -193,6 +193,29 @@ fn paths() {
 }
 
 #[test]
+fn what_packages_do_to_each_other() {
+    let world = World::new(
+        [
+            DebBuilder::new("old", "1").file("/usr/share/both", 0o644, "old").file("/bin/tool", 0o755, "t"),
+            DebBuilder::new("new", "2").field("Replaces", "old (<< 2)").file("/usr/share/both", 0o644, "new"),
+        ],
+        &[("base", "packages = ['old', 'new']")],
+    );
+    world.build();
+    let why = asked(&world, "base", "/usr/share/both");
+    assert_eq!(chain(&why), ["wish new 2", "package new"]);
+    assert!(
+        text(&why).contains("old 1 (amd64) has one, too, but the one of new 2 (amd64) replaces it"),
+        "{}",
+        text(&why)
+    );
+    // No link leads from /bin to /usr/bin: merged-usr alone moved it.
+    let why = asked(&world, "base", "/bin/tool");
+    assert_eq!(chain(&why), ["merged-usr /usr/bin/tool", "wish old 2", "package old"]);
+    assert_eq!(asked(&world, "base", "/usr/bin/tool")["present"], true);
+}
+
+#[test]
 fn what_people_read() {
     let world = world();
     world.run(&["why", "app", "git"]).exits(2).says(&["there is no lock"]);
