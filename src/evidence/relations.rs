@@ -1,7 +1,7 @@
 //! Who needs whom among the packages of a chain, from their own control files: the lock holds which
 //! packages there are, not why.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::{
     debian::{Alternative, Architecture, Operator, Relation, deb822::Cursor, relation::parse_relations},
@@ -130,20 +130,22 @@ impl Members {
     }
 
     /// The shortest way from a wish of the chain's tiers to a package: the wish as indexes of tier and
-    /// wish, then who needs whom. Among equally short ones that of the first wish. `None` where none
-    /// leads there.
+    /// wish, then who needs whom. Among equally short ones that of the first wish. What a parent brought
+    /// has its way within the parent, whoever else asks for it. `None` where none leads there.
     pub fn way(&self, chain: &[&Tier], architecture: Architecture, to: usize) -> Option<((usize, usize), Vec<Need>)> {
+        let last = self.all.get(to)?.stage;
+        let there = |member: &usize| self.all.get(*member).is_some_and(|member| member.stage <= last);
         // From the wishes outwards, so that each package is met first by a shortest way.
         let mut from: BTreeMap<usize, Option<Need>> = BTreeMap::new();
         let mut wished: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         let mut queue = VecDeque::new();
-        for (stage, tier) in chain.iter().enumerate() {
+        for (stage, tier) in chain.iter().enumerate().take(last.saturating_add(1)) {
             for (number, wish) in tier.packages.iter().enumerate() {
                 let Some(relation) = wish.relation.on(architecture) else { continue };
                 let Some(member) = relation.0.iter().find_map(|alternative| self.meeting(alternative)) else {
                     continue;
                 };
-                if let std::collections::btree_map::Entry::Vacant(free) = from.entry(member) {
+                if let Some(Entry::Vacant(free)) = there(&member).then(|| from.entry(member)) {
                     free.insert(None);
                     wished.insert(member, (stage, number));
                     queue.push_back(member);
@@ -154,7 +156,10 @@ impl Members {
             for relation in self.all.get(by).into_iter().flat_map(|member| &member.needs) {
                 let alternatives = relation.0.iter().enumerate();
                 let found = alternatives.filter_map(|(at, alternative)| Some((at, self.meeting(alternative)?))).next();
-                let Some((met, member)) = found.filter(|(_, member)| !from.contains_key(member)) else { continue };
+                let Some((met, member)) = found.filter(|(_, member)| there(member) && !from.contains_key(member))
+                else {
+                    continue;
+                };
                 from.insert(member, Some(Need { by, relation: relation.clone(), met }));
                 queue.push_back(member);
             }
@@ -177,6 +182,15 @@ mod tests {
     fn members(stanzas: &[(&str, &str)]) -> Members {
         let read = |(name, text): &(&str, &str)| Member::read(name, "1", 0, text.as_bytes(), "amd64".parse().unwrap());
         Members { all: stanzas.iter().map(read).collect() }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_control_file_panics(text in "(Depends|Provides|Source|Pre-Depends|Suggests|x): [a-z:|,()<>=. \\[\\]\n]{0,60}") {
+            let member = Member::read("a", "1", 0, text.as_bytes(), "amd64".parse().unwrap());
+            let members = Members { all: vec![member] };
+            proptest::prop_assert!(members.needing(0).is_empty());
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn world() -> World {
                  [[files]]\npath = '/etc/motd'\ntext = 'app'\n\
                  [generate.os-release]\nID = 'test'",
             ),
-            ("other", "parent = 'base'\npackages = ['elsewhere']"),
+            ("other", "parent = 'app'\npackages = ['nowhere | elsewhere | editor', 'libz']"),
         ],
     )
 }
@@ -59,8 +59,11 @@ fn asked(world: &World, tier: &str, subject: &str) -> Value {
 fn chain(why: &Value) -> Vec<String> {
     let link = |link: &Value| {
         assert_eq!(link["file"].is_null(), link["line"].is_null(), "{link}");
+        let kind = link["kind"].as_str().unwrap();
+        let docs = include_str!("../../docs/why.md");
+        assert!(docs.contains(&format!("\n| `{kind}` |")), "docs/why.md lacks {kind}");
         let line = link["line"].as_u64().map(|line| format!(" {line}")).unwrap_or_default();
-        format!("{} {}{line}", link["kind"].as_str().unwrap(), link["name"].as_str().unwrap())
+        format!("{kind} {}{line}", link["name"].as_str().unwrap())
     };
     why["chain"].as_array().unwrap().iter().map(link).collect()
 }
@@ -101,6 +104,15 @@ fn packages() {
                 &["app omits it: perl is not needed", "no package called perl-base"],
             ),
             ("app", "elsewhere", false, &["unneeded elsewhere", "archive elsewhere"], &["other tiers have it: other"]),
+            (
+                "other",
+                "elsewhere",
+                true,
+                &["wish elsewhere 3"],
+                &["elsewhere | editor; nowhere comes first there, but is not in this tier; editor was not taken"],
+            ),
+            // It came with the parent, though this tier wishes for it, too.
+            ("other", "libz", true, &["wish git 4", "dependency libcurl", "dependency libz"], &["from its parent app"]),
             ("app", "gti", false, &["unneeded gti", "archive gti"], &["did you mean git?"]),
             ("base", "git", false, &["unneeded git", "archive git"], &["other tiers have it: app"]),
         ] {
