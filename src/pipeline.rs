@@ -2,6 +2,8 @@
 //! order and decides nothing that a room can decide.
 
 mod building;
+mod check;
+mod checking;
 mod errors;
 mod failures;
 mod locking;
@@ -9,6 +11,8 @@ mod packages;
 mod plan;
 mod select;
 mod show;
+mod stages;
+mod why;
 mod workshop;
 
 use std::{
@@ -17,11 +21,13 @@ use std::{
     sync::Arc,
 };
 
+pub use check::{Checked, Found, check};
 pub use failures::{Failures, Located, stdout_failed};
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
 pub use plan::{BuildOptions, BuiltTier, OutputFile};
 pub use select::{Pick, select, select_architectures, select_distributions};
 pub use show::{ShownLayer, ShownPackage, ShownTier, show};
+pub use why::{Asked, why};
 pub use workshop::{Settings, Warnings, Workshop};
 
 use self::{

@@ -4,7 +4,9 @@ use std::{fs, path::Path};
 
 use debstrata::{
     ground::{Class, Failure as _, RootPath},
-    manifest::{Dependencies, FileContent, Loaded, ManifestError, Topic, load, matcher},
+    manifest::{
+        Checks, Dependencies, FileContent, Loaded, ManifestError, SetId, Sort, Topic, Wanted, load, matcher, place_of,
+    },
 };
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
@@ -165,6 +167,8 @@ fn the_examples_of_the_docs_are_one_project() {
     let has = |name: &str| app.packages.iter().any(|wish| &*wish.relation.0[0].name == name);
     assert!(app.generate.ca_certificates.is_some() && has("ca-certificates"));
     assert!(app.generate.os_release.is_some());
+    assert_eq!((app.checks.expect.len(), app.checks.accept.len()), (2, 1));
+    assert_eq!(app.checks.limits.layer_size.as_ref().unwrap().value, 40_000_000);
 }
 
 #[test]
@@ -263,6 +267,27 @@ dpkg-status = false
 ld-so-cache = false
 locales = []
 os-release = { NAME = "App", ID = "app" }
+[limits]
+layer-size = "4 MiB"
+rootfs-size = 5
+packages = 6
+setuid = "allow"
+[[expect]]
+path = "/etc/app.conf"
+exists = true
+type = "file"
+mode = 0o600
+owner = "app"
+group = 0
+contains = "a"
+architectures = ["s390x"]
+[[expect]]
+path = "/none"
+absent = true
+[[accept]]
+lint = "dangling-link"
+subject = "/srv/*"
+reason = "a volume"
 "#,
         ),
     ]);
@@ -298,7 +323,22 @@ os-release = { NAME = "App", ID = "app" }
     let libc = matcher(&app.globs.packages["libc6"].value);
     assert!(libc.keeps(b"etc/x") && !libc.keeps(b"usr/lib/x86_64-linux-gnu/gconv/gconv-modules"));
     assert_eq!(app.packages[1].relation.0[0].architectures, ["s390x".into()]);
+    let Checks { limits, expect, accept } = &app.checks;
+    assert_eq!(limits.layer_size.as_ref().map(|limit| limit.value), Some(4 << 20));
+    assert_eq!(limits.rootfs_size.as_ref().map(|limit| limit.value), Some(5));
+    assert_eq!(limits.packages.as_ref().map(|limit| limit.value), Some(6));
+    assert_eq!(limits.setuid.as_ref().map(|limit| limit.value), Some(SetId::Allow));
+    let Wanted::Present(features) = &expect[0].wanted else { panic!() };
+    assert_eq!(features.kind.as_ref().unwrap().value, Sort::File);
+    assert_eq!((features.owner.as_ref().unwrap().value, features.group.as_ref().unwrap().value), (1000, 0));
+    assert!(!features.of_link() && features.target.is_none() && features.sha256.is_none());
+    assert_eq!(expect[0].architectures.as_ref().unwrap()[0].name(), "s390x");
+    assert!(matches!(expect[1].wanted, Wanted::Absent(_)));
+    assert!(accept[0].covers("dangling-link", "/srv/link") && !accept[0].covers("dangling-link", "/srv/a/b"));
+    assert!(!accept[0].covers("world-writable", "/srv/link"));
     let text = &app.source.text;
+    assert_eq!(&text[place_of(&app.source, &["generate", "os-release"]).unwrap()], "os-release");
+    assert_eq!(place_of(&app.source, &["generate", "nothing"]), None);
     assert_eq!(&text[app.packages[0].span.clone()], "\"libc6\"");
     assert_eq!(app.directories[0].path.value, RootPath::from_absolute(b"/srv/data").unwrap());
 }
@@ -350,15 +390,39 @@ cmd = ["x"]
 user = "65532"
 [variants.debug]
 overlay = "busybox"
-[limits]
-layer-size = "4 mb"
-setuid = "deny"
 [[archives]]
 uris = ["https://mirror.example.org/x.tar"]
 sha256 = "0"
+"#
+    )));
+}
+
+#[test]
+fn limits_and_expectations() {
+    insta::assert_snapshot!(refused(&tier(
+        r#"
+[limits]
+layer-size = "4 mb"
+rootfs-size = -1
+packages = "many"
+setuid = "never"
+[[expect]]
+path = "x"
 [[expect]]
 path = "/x"
-type = "file"
+type = "link"
+absent = true
+exists = true
+[[expect]]
+path = "/x"
+absent = true
+sha256 = "0"
+[[accept]]
+lint = "dangling-link"
+subject = "/x/[a"
+reason = ""
+[[accept]]
+lint = "dangling-link"
 "#
     )));
 }

@@ -3,11 +3,13 @@
 
 mod audit;
 mod build;
+mod check;
 mod lock;
 mod progress;
 mod report;
 mod show;
 mod surroundings;
+mod why;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -19,7 +21,8 @@ pub use surroundings::Surroundings;
 const EXIT_STATUS: &str = "\
 Exit status:
   0  done; the answer is yes
-  1  the answer is no: `audit` found a difference, `lock --check` a lock that does not fit
+  1  the answer is no: `audit` found a difference, `check` a finding, `lock --check` a lock
+     that does not fit
   2  you must edit something: the command, a manifest, the lock
   3  nothing in the project is wrong: the network, a mirror, the disk";
 
@@ -87,8 +90,12 @@ enum Verb {
     Lock(lock::Lock),
     /// Rebuild from the lock and compare with what it records
     Audit(audit::Audit),
+    /// Judge manifests, locks and finished tiers, writing nothing
+    Check(check::Check),
     /// What the tiers are made of
     Show(show::Show),
+    /// How a package or a path came to be in a tier, or what keeps it out
+    Why(why::AskWhy),
 }
 
 /// Runs the command line and says how it went; `debstrata --help` lists the exit statuses.
@@ -107,7 +114,9 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Build(verb) => verb.run(&session),
         Verb::Lock(verb) => verb.run(&session),
         Verb::Audit(verb) => verb.run(&session),
+        Verb::Check(verb) => verb.run(&session),
         Verb::Show(verb) => verb.run(&session),
+        Verb::Why(verb) => verb.run(&session),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

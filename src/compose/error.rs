@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use miette::{LabeledSpan, SourceSpan};
 
+use super::{OverLimit, Unfulfilled};
 use crate::{
     generate::GenerateError,
     ground::{Class, Failure, PathError, RootPath, Source},
@@ -131,6 +132,24 @@ pub enum ComposeError {
         /// Why.
         why: PathError,
     },
+    /// The tier is over one of its limits.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Limit(Box<OverLimit>),
+    /// An expectation is not met.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Unfulfilled(Box<Unfulfilled>),
+    /// A file that an expectation asks about cannot be read.
+    #[error("what {path} holds cannot be read from the cache")]
+    #[diagnostic(code(debstrata::compose::content), help("delete derived/ in the cache folder; it is made anew"))]
+    Content {
+        /// The path in the tier.
+        path: RootPath,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
     /// A generated file.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -149,6 +168,7 @@ impl Failure for ComposeError {
     fn class(&self) -> Class {
         match self {
             ComposeError::Generate(error) => error.class(),
+            ComposeError::Content { .. } => Class::World,
             ComposeError::SourceFile { error, .. } => match error.kind() {
                 io::ErrorKind::NotFound
                 | io::ErrorKind::PermissionDenied

@@ -23,6 +23,12 @@ use crate::{
 /// (DEP 17, M4), keep dpkg from a real folder over the link; here the rewriting does.
 const MERGED: [&[u8]; 7] = [b"bin", b"lib", b"lib32", b"lib64", b"libo32", b"libx32", b"sbin"];
 
+/// Where `merged-usr` puts what packages have at this path, if elsewhere.
+pub fn merged_usr(path: &RootPath) -> Option<RootPath> {
+    let top = path.names().next().filter(|name| path.as_bytes() != *name)?;
+    MERGED.contains(&top).then(|| RootPath::from_archive(&[b"usr/", path.as_bytes()].concat()).ok())?
+}
+
 /// The aliases and links of one composition.
 pub(super) struct Layout {
     /// By top-level name: the folder that it stands for.

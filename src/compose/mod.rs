@@ -7,8 +7,10 @@
 
 mod declare;
 mod error;
+mod expect;
 mod finish;
 mod layout;
+mod limits;
 mod merge;
 mod remark;
 mod replaces;
@@ -27,6 +29,9 @@ use crate::{
 pub use crate::generate::Accounts;
 pub use declare::read_beside;
 pub use error::ComposeError;
+pub use expect::{Unfulfilled, nearby, unfulfilled};
+pub use layout::merged_usr;
+pub use limits::{Load, OverLimit, asks_layer_size, over_limits, rootfs_size, set_id_files};
 pub use remark::Remark;
 
 /// The contents of files beside a manifest, by their place on this machine.

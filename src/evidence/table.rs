@@ -1,5 +1,7 @@
 //! Plain text tables: columns as wide as their widest cell, two spaces between.
 
+pub use crate::ground::bytes;
+
 /// How a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
@@ -29,18 +31,6 @@ pub fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// A number of bytes for people: `512 B`, `24.1 MB` (decimal units).
-pub fn bytes(count: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod path;
 mod pool;
 mod read;
 mod sha256;
+mod size;
 mod source;
 mod write;
 
@@ -18,5 +19,6 @@ pub use path::{PathError, RootPath, printable};
 pub use pool::work_until;
 pub use read::{TooLong, open_regular, read_at_most};
 pub use sha256::{DiffId, HexError, Sha256, Sha256Hasher};
+pub use size::bytes;
 pub use source::{Source, Span, Spanned, nearest};
 pub use write::{WriteError, sweep_stale, temporary_in, write_whole, write_whole_with};

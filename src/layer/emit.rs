@@ -49,6 +49,11 @@ pub fn emit(
     Ok(Emitted { diff_id, size, blobs, members: members.len(), reused })
 }
 
+/// How many bytes of tar [`emit`] would write; no content is read.
+pub fn tar_size(changes: &[(RootPath, Entry)], mtime: u64) -> Result<u64, LayerError> {
+    Ok(cut::members(&Tar::new(changes, mtime)?)?.1)
+}
+
 /// Takes members in order.
 struct Writer<'a, 'b> {
     tar: &'a Tar<'a>,

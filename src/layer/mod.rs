@@ -16,7 +16,7 @@ mod tar;
 
 use std::{io::Write, path::PathBuf};
 
-pub use emit::emit;
+pub use emit::{emit, tar_size};
 pub use error::LayerError;
 pub use store::{MemberStore, NoStore};
 

@@ -56,6 +56,7 @@ pub fn recipe<E>(
         symlinks,
         files,
         generate,
+        checks: _, // shapes nothing
     } = tier;
     let mut canon = Canon::new("recipe 1");
     canon.text("format-version", format_version);

@@ -109,6 +109,18 @@ fn compile(globs: impl Iterator<Item = impl AsRef<str>>) -> Result<GlobSet, Stri
     set.build().map_err(|error| error.kind().to_string())
 }
 
+/// Checks the syntax of a glob for words that are no paths, too: names of packages and libraries.
+pub(super) fn check_word(text: &str) -> Result<(), String> {
+    compile_one(text).map(|_| ())
+}
+
+/// Whether a glob that [`check_word`] let pass matches a path or another word; its text itself always
+/// does.
+pub(super) fn matches_word(glob: &Glob, word: &str) -> bool {
+    let bare = |text: &str| text.strip_prefix('/').unwrap_or(text).to_owned();
+    *glob.0 == *word || compile_one(&glob.0).is_ok_and(|glob| glob.compile_matcher().is_match(bare(word)))
+}
+
 impl AsRef<str> for Glob {
     fn as_ref(&self) -> &str {
         &self.0

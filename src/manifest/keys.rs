@@ -153,8 +153,9 @@ pub static TIER: Table = Table {
         key("generate", Kind::Table(&GENERATE), "What maintainer scripts would have made."),
         later("image", Kind::Table(&IMAGE), "The image's config."),
         later("variants", Kind::Map(&Kind::Table(&VARIANT)), "Other configs or one more layer."),
-        later("limits", Kind::Table(&LIMITS), "Bounds on what comes out."),
-        later_unless_off("expect", Kind::List(&Kind::Table(&EXPECT)), "Checks of the rootfs at every build."),
+        key("limits", Kind::Table(&LIMITS), "Bounds on what comes out."),
+        key("expect", Kind::List(&Kind::Table(&EXPECT)), "Checks of the rootfs at every build."),
+        key("accept", Kind::List(&Kind::Table(&ACCEPT)), "Findings of `check` that are known."),
     ],
 };
 
@@ -332,13 +333,13 @@ const fn variant_keys() -> [Key; 11] {
 pub static LIMITS: Table = Table {
     title: "[limits]",
     keys: &[
-        key("layer-size", Kind::Size, "Bytes of the layer's tar."),
-        key("rootfs-size", Kind::Size, "Bytes of the whole chain."),
-        key("packages", Kind::Integer, "Packages of the whole chain."),
+        key("layer-size", Kind::Size, "Bytes of the tier's own layer, as a tar."),
+        key("rootfs-size", Kind::Size, "Bytes of all files of the whole chain."),
+        key("packages", Kind::Id, "Packages of the whole chain."),
         key(
             "setuid",
             Kind::Choice(&[("deny", Status::Now), ("allow", Status::Now)]),
-            "Whether setuid and setgid files may be there.",
+            "Whether setuid and setgid files may be there; child tiers inherit it.",
         ),
     ],
 };
@@ -348,22 +349,35 @@ pub static EXPECT: Table = Table {
     title: "[[expect]]",
     keys: &[
         needed("path", Kind::Path, "What is looked at."),
-        key("exists", Kind::Bool, "Whether it is there."),
-        key("absent", Kind::Bool, "Whether it is not."),
+        key("exists", Kind::Bool, "Whether something is there; default true."),
+        key("absent", Kind::Bool, "Whether nothing is."),
+        key("architectures", Kind::List(&Kind::Architecture), "Look on these only; default: on all."),
         key(
             "type",
             Kind::Choice(&[("file", Status::Now), ("directory", Status::Now), ("symlink", Status::Now)]),
             "What it is.",
         ),
         key("mode", Kind::Mode, "Its mode."),
-        key("owner", Kind::Either(&[Kind::Id, Kind::Account]), "Its owner."),
+        key("owner", Kind::Either(&[Kind::Id, Kind::Account]), "Its owner, a name or number."),
+        key("group", Kind::Either(&[Kind::Id, Kind::Account]), "Its group, a name or number."),
+        key("target", Kind::Line, "What the symbolic link says."),
         key("sha256", Kind::Line, "Its content's hash."),
         key("contains", Kind::Text, "Text in it."),
     ],
 };
 
+/// `[[accept]]`
+pub static ACCEPT: Table = Table {
+    title: "[[accept]]",
+    keys: &[
+        needed("lint", Kind::Line, "Which lint."),
+        needed("subject", Kind::Line, "What it is about; a glob for several."),
+        needed("reason", Kind::Line, "Why it is fine, for readers and reports."),
+    ],
+};
+
 /// All tables, as the docs list them.
-pub static TABLES: [&Table; 20] = [
+pub static TABLES: [&Table; 21] = [
     &ARCHIVE,
     &SOURCE,
     &TIER,
@@ -384,6 +398,7 @@ pub static TABLES: [&Table; 20] = [
     &VARIANT,
     &LIMITS,
     &EXPECT,
+    &ACCEPT,
 ];
 
 impl Table {

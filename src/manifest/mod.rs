@@ -7,6 +7,7 @@
 
 mod accounts;
 mod archive;
+mod checks;
 mod error;
 mod globs;
 pub mod keys;
@@ -17,6 +18,7 @@ mod shape;
 mod tier;
 mod wish;
 
+pub use checks::{Acceptance, Checks, Expectation, Features, Limits, SetId, Sort, Wanted, place_of};
 pub use error::{Finding, ManifestError, Topic};
 pub use globs::{GlobMatcher, matcher};
 pub use load::{Loaded, load};

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
+use super::Checks;
 use crate::{
     debian::{Architecture, Relation},
     ground::{RootPath, Source, Span, Spanned},
@@ -122,6 +123,8 @@ pub struct Tier {
     pub files: Vec<File>,
     /// `[generate]`
     pub generate: Generate,
+    /// `[limits]`, `[[expect]]`, `[[accept]]`
+    pub checks: Checks,
 }
 
 /// One entry of `packages`.

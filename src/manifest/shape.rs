@@ -35,7 +35,7 @@ pub(super) enum Value {
     Id(u32),
     Moment(Timestamp),
     Duration(Duration),
-    Size,
+    Size(u64),
     Path(RootPath),
     Glob(Glob),
     Wish(Relation),
@@ -121,6 +121,11 @@ impl Fields {
     /// Takes a list out; none is an empty one.
     pub(super) fn list<T: FromValue>(&mut self, key: &str) -> Vec<Spanned<T>> {
         self.take(key).unwrap_or_default()
+    }
+
+    /// Where a value is that is still there.
+    pub(super) fn place(&self, key: &str) -> Option<Span> {
+        self.values.get(key).map(|value| value.span.clone())
     }
 
     /// Whether the key is there, rightly or wrongly.
@@ -362,7 +367,7 @@ impl Shaper<'_> {
                 None => self.bad(Topic::BadValue, key, kind, span, "outside 32 bits"),
             },
             Kind::Size => match value.and_then(|value| u64::try_from(value).ok()) {
-                Some(_) => Some(Value::Size),
+                Some(bytes) => Some(Value::Size(bytes)),
                 None => self.bad(Topic::BadValue, key, kind, span, "outside 0 to 2^63"),
             },
             _ => None,
@@ -384,7 +389,7 @@ impl Shaper<'_> {
                 Err(fault) => self.bad(Topic::BadValue, key, kind, span, fault),
             },
             Kind::Size => match scalar::size(text) {
-                Ok(_) => Some(Value::Size),
+                Ok(bytes) => Some(Value::Size(bytes)),
                 Err(fault) => self.bad(Topic::BadValue, key, kind, span, fault),
             },
             Kind::Path => match RootPath::from_absolute(text.as_bytes()) {

@@ -11,6 +11,7 @@ use super::{
     Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Omission, Ownership, Symlink,
     Tier, User, Wish,
     accounts::{Chain, Sort},
+    checks,
     error::{Findings, Place, Topic, class_of},
     globs,
     shape::{Fields, Value, inside},
@@ -51,6 +52,11 @@ pub(super) fn read(
     let symlinks = read_symlinks(&mut fields, findings);
     let files = read_files(&mut fields, folder, chain, findings);
     let generate = read_generate(&mut fields, findings);
+    let mut owners = |entry: &mut Fields, findings: &mut Findings| {
+        let places = ["owner", "group"].map(|key| entry.place(key));
+        (owner(entry, chain, findings), places)
+    };
+    let checks = checks::read(&mut fields, &mut owners, findings);
     let tier = Tier {
         source: findings.source.clone(),
         name: name.into(),
@@ -66,6 +72,7 @@ pub(super) fn read(
         symlinks,
         files,
         generate,
+        checks,
     };
     paths_once(&tier, findings);
     tier

@@ -1,7 +1,7 @@
 //! One round of a build: what is there already is verified and kept, all else is composed and emitted.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, mpsc::channel},
     thread::{self, ScopedJoinHandle},
 };
@@ -10,13 +10,13 @@ use miette::{Diagnostic as _, Severity};
 use rayon::prelude::*;
 
 use super::{
-    BuildOptions, BuiltTier, Failures, Workshop,
+    BuildOptions, BuiltTier, Failures, Workshop, checking,
     errors::OfTier,
     packages::{Digests, Lack, Packages, check_digests, expected, unpacked},
     plan::{Made, Plan, Step},
 };
 use crate::{
-    compose::{self, Composed, Composition, Remark},
+    compose::{self, ComposeError, Composed, Composition, Remark},
     ground::{Class, Event, RootPath, Sha256, read_at_most},
     layer::LayerError,
     outputs::{Draft, OutputError, Outputs},
@@ -55,24 +55,28 @@ pub(super) fn round(
     let digests = check_digests(plans, &packages)?;
     let mut round = Round { built: Vec::new(), digests, failures: Vec::new(), damaged: Vec::new() };
     let mut remarks = Remarks::default();
-    let mut built: Vec<BTreeMap<usize, BuiltTier>> = plans
+    let there: Vec<BTreeMap<usize, There>> = plans
         .iter()
         .zip(there)
         .map(|(plan, there)| {
-            let there = plan.steps.iter().zip(there).filter_map(|(step, there)| Some((step.tier, there?.built)));
-            there.collect()
+            plan.steps.iter().zip(there).filter_map(|(step, there)| Some((step.tier, there?))).collect()
         })
         .collect();
+    let mut built: Vec<BTreeMap<usize, BuiltTier>> =
+        there.iter().map(|there| there.iter().map(|(tier, there)| (*tier, there.built.clone())).collect()).collect();
     // Publishing waits for the disk; the next layers are made meanwhile.
     thread::scope(|scope| -> Result<(), Lack> {
         let mut publishing = VecDeque::new();
         for (number, (plan, needed)) in plans.iter().zip(needed).enumerate() {
             let (send, receive) = channel();
-            rayon::in_place_scope(|pool| {
+            rayon::in_place_scope(|pool| -> Result<(), Failures> {
                 let mut chain = Chain::new();
+                // What does not keep its promises, and what stands on it: composed and checked, never emitted.
+                let mut refused = BTreeSet::new();
                 for step in needed {
+                    let parent = plan.tier(step).parent.as_ref().map(|parent| parent.value);
                     // The errors of a parent are told; its children have no ground to stand on.
-                    if plan.tier(step).parent.as_ref().is_some_and(|parent| !chain.contains_key(&parent.value)) {
+                    if parent.is_some_and(|parent| !chain.contains_key(&parent)) {
                         continue;
                     }
                     match compose_tier(plan, step, &chain, &packages) {
@@ -85,22 +89,41 @@ pub(super) fn round(
                             continue;
                         }
                     }
-                    if built[number].contains_key(&step.tier) {
+                    let there = there[number].get(&step.tier);
+                    if there.is_some() && step.checks.is_none() {
                         continue;
                     }
-                    let (changes, warned) = (changes(plan, step, &chain), remarks.any(plan, step));
-                    let send = send.clone();
-                    // Side by side with the next tier's composition and with the other layers, so that
-                    // the last member of one keeps no core waiting.
-                    pool.spawn(move |_| {
-                        let draft = emit(workshop, plan, step, &changes, outputs, options);
-                        let publisher = draft.map(|draft| {
-                            scope.spawn(move || publish(workshop, plan, step, draft, changes.len(), warned))
-                        });
-                        send.send((step, publisher)).expect("the receiver outlives the scope");
-                    });
+                    let changes = changes(plan, step, &chain);
+                    let faults = match step.checks {
+                        Some(_) => checking::faults(workshop, plan, step, &chain, &changes)?,
+                        None => Vec::new(),
+                    };
+                    if parent.is_some_and(|parent| refused.contains(&parent)) || !faults.is_empty() {
+                        refused.insert(step.tier);
+                    }
+                    match there {
+                        _ if faults.iter().any(|fault| matches!(fault, ComposeError::Content { .. })) => {
+                            round.damaged.push(faults.into());
+                        }
+                        _ if !faults.is_empty() => round.failures.push(faults.into()),
+                        Some(there) => remember(workshop, step, &Made { checked: step.checks, ..there.made.clone() })?,
+                        None if refused.contains(&step.tier) => {}
+                        None => {
+                            let (warned, send) = (remarks.any(plan, step), send.clone());
+                            // Side by side with the next tier's composition and with the other layers, so
+                            // that the last member of one keeps no core waiting.
+                            pool.spawn(move |_| {
+                                let draft = emit(workshop, plan, step, &changes, outputs, options);
+                                let publisher = draft.map(|draft| {
+                                    scope.spawn(move || publish(workshop, plan, step, draft, changes.len(), warned))
+                                });
+                                send.send((step, publisher)).expect("the receiver outlives the scope");
+                            });
+                        }
+                    }
                 }
-            });
+                Ok(())
+            })?;
             drop(send);
             let mut layers: Vec<_> = receive.into_iter().collect();
             layers.sort_by_key(|(step, _)| step.tier);
@@ -161,15 +184,17 @@ fn settle(
 /// A layer that an earlier run made.
 struct There {
     built: BuiltTier,
-    /// Composing it warned: it is composed again, so that the warning is heard again.
-    warned: bool,
+    made: Made,
+    /// Composing it warned, or it was not checked yet as it is to be: it is composed again, so that the
+    /// warning is heard again.
+    again: bool,
 }
 
 /// The steps that must be composed: those with something to do, and what they stand on.
 fn needed<'p>(plan: &'p Plan<'_>, there: &[Option<There>]) -> Vec<&'p Step> {
-    let mut tiers = std::collections::BTreeSet::new();
+    let mut tiers = BTreeSet::new();
     for (step, there) in plan.steps.iter().zip(there) {
-        if there.as_ref().is_none_or(|there| there.warned) {
+        if there.as_ref().is_none_or(|there| there.again) {
             tiers.extend(plan.distribution.chain(step.tier));
         }
     }
@@ -183,6 +208,12 @@ fn recall_made(workshop: &Workshop, recipe: &Sha256) -> Result<Option<Made>, Fai
     let Some(file) = workshop.cache.get_derived(MADE, &recipe.to_string())? else { return Ok(None) };
     // Short or damaged after a power cut: made anew.
     Ok(read_at_most(file, 1 << 16).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+fn remember(workshop: &Workshop, step: &Step, made: &Made) -> Result<(), Failures> {
+    let write = |file: &mut std::fs::File| Ok(serde_json::to_writer(file, made)?);
+    workshop.cache.put_derived(MADE, &step.recipe.to_string(), write)?;
+    Ok(())
 }
 
 /// The outputs of a step, where the lock says what its recipe gives, an earlier run made just that,
@@ -208,8 +239,9 @@ fn already_there(
         expected.push((plan.layer_name(step, *form), blob.digest));
     }
     let same = outputs.unchanged(&expected)?.into_iter().all(|same| same);
-    let there = || There { built: plan.built(step, &made, outputs, &options.forms), warned: made.warned };
-    Ok(same.then(there))
+    let built = plan.built(step, &made, outputs, &options.forms);
+    let again = made.warned || made.checked != step.checks;
+    Ok(same.then_some(There { built, made, again }))
 }
 
 /// Composes the tier of a step on its parent in `chain`.
@@ -220,10 +252,7 @@ pub(super) fn compose_tier(
     packages: &Packages,
 ) -> Result<Composed, Failures> {
     let tier = plan.tier(step);
-    let inputs: Vec<_> = plan
-        .packages(step)
-        .map(|package| compose::Input { name: expected(package).package, unpacked: &packages[&package.sha256] })
-        .collect();
+    let inputs = inputs(plan, step, packages);
     Ok(compose::compose(&Composition {
         archive: &plan.distribution.archive,
         tier,
@@ -233,6 +262,13 @@ pub(super) fn compose_tier(
         beside: &step.beside,
         parent: tier.parent.as_ref().map(|parent| &chain[&parent.value]),
     })?)
+}
+
+/// The packages that a step adds, unpacked.
+pub(super) fn inputs<'p>(plan: &Plan<'_>, step: &Step, packages: &'p Packages) -> Vec<compose::Input<'p>> {
+    let each = plan.packages(step);
+    each.map(|package| compose::Input { name: expected(package).package, unpacked: &packages[&package.sha256] })
+        .collect()
 }
 
 /// What the layer of a step holds.
@@ -280,9 +316,8 @@ fn publish(
     entries: usize,
     warned: bool,
 ) -> Result<Made, Failures> {
-    let made = Made::new(entries, &draft.publish()?, warned);
-    let write = |file: &mut std::fs::File| Ok(serde_json::to_writer(file, &made)?);
-    workshop.cache.put_derived(MADE, &step.recipe.to_string(), write)?;
+    let made = Made::new(entries, &draft.publish()?, warned, step.checks);
+    remember(workshop, step, &made)?;
     workshop.observer.tell(Event::Step(format!("{} {}: {}", plan.title(step), plan.architecture, made.diff_id)));
     Ok(made)
 }

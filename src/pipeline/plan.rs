@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failures, Locks, Pick, Workshop};
+use super::{Failures, Locks, Pick, Workshop, checking};
 use crate::{
     archive::Package,
     compose::{self, Beside},
@@ -82,6 +82,9 @@ pub(super) struct Made {
     pub(super) blobs: BTreeMap<String, MadeBlob>,
     /// Whether composing it gave a remark.
     pub(super) warned: bool,
+    /// What was checked of it and holds, see [`checking::digest`].
+    #[serde(default)]
+    pub(super) checked: Option<Sha256>,
 }
 
 /// One form of what was made.
@@ -92,7 +95,7 @@ pub(super) struct MadeBlob {
 }
 
 impl Made {
-    pub(super) fn new(entries: usize, emitted: &Emitted, warned: bool) -> Self {
+    pub(super) fn new(entries: usize, emitted: &Emitted, warned: bool, checked: Option<Sha256>) -> Self {
         let blob =
             |blob: &layer::Blob| (blob.form.extension().to_owned(), MadeBlob { digest: blob.digest, size: blob.size });
         Self {
@@ -101,6 +104,7 @@ impl Made {
             entries: entries as u64,
             blobs: emitted.blobs.iter().map(blob).collect(),
             warned,
+            checked,
         }
     }
 }
@@ -119,6 +123,8 @@ pub(super) struct Step {
     /// Index of the tier.
     pub(super) tier: usize,
     pub(super) recipe: Sha256,
+    /// What is to be checked of it, see [`checking::digest`].
+    pub(super) checks: Option<Sha256>,
     /// Files from beside the manifest, read when the recipe was made.
     pub(super) beside: Beside,
 }
@@ -147,7 +153,8 @@ pub(super) fn plan<'a>(workshop: &'a Workshop, picks: &[Pick], locks: &'a Locks)
                 let contents = |path: &Path| Ok::<_, Infallible>(beside[path].sha256);
                 let Ok(recipe) = lock::recipe(&ingredients, contents);
                 recipes.insert(*index, recipe);
-                steps.push(Step { tier: *index, recipe, beside });
+                let checks = checking::digest(distribution, *index);
+                steps.push(Step { tier: *index, recipe, checks, beside });
             }
             plans.push(Plan { distribution, architecture: *architecture, lock, steps });
         }

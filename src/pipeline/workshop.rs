@@ -37,6 +37,8 @@ pub struct Workshop {
     pub project: Project,
     pub(super) cache: Arc<Cache>,
     pub(super) fetcher: Fetcher,
+    /// For a fetcher that looks into the cache alone.
+    pub(super) offline: fetch::Settings,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) clock: Timestamp,
     pub(super) timestamp: Option<u64>,
@@ -65,12 +67,14 @@ impl Workshop {
             scratch = Some(fresh);
         }
         let cache = Arc::new(cache);
+        let offline = fetch::Settings { offline: true, ..settings.fetch.clone() };
         let fetcher = Fetcher::new(settings.fetch, cache.clone(), observer.clone())?;
         let warnings = loaded.warnings.into_iter().map(|warning| Arc::new(warning) as _).collect();
         let workshop = Self {
             project: loaded.project,
             cache,
             fetcher,
+            offline,
             observer,
             clock: settings.clock,
             timestamp: settings.timestamp,

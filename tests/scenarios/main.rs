@@ -6,11 +6,15 @@ mod support;
 
 mod audit;
 mod build;
+mod check;
 mod content;
+mod expect;
 mod gone;
+mod limits;
 mod lock;
 mod packages;
 mod show;
 mod status;
 mod trust;
+mod why;
 mod world;

@@ -77,7 +77,7 @@ fn names_that_nobody_has_get_the_nearest() {
     let world = World::small();
     second(&world, "other");
     world.run(&["lock"]).exits(0);
-    for verb in ["build", "show", "audit"] {
+    for verb in ["build", "show", "audit", "check"] {
         world.run(&[verb, "bas"]).exits(2).says(&["\"bas\"", "did you mean base?"]);
         world.run(&[verb, "test/tpo"]).exits(2).says(&["\"test/tpo\"", "did you mean test/top?"]);
         world.run(&[verb, "other/top"]).exits(2).says(&["\"other/top\""]);

@@ -13,7 +13,7 @@ use crate::{
 fn usage() {
     let world = World::small();
     assert_eq!(world.run(&["--version"]).exits(0).stdout, concat!("debstrata ", env!("CARGO_PKG_VERSION"), "\n"));
-    world.run(&["--help"]).exits(0).prints(&["build", "lock", "audit", "show", "--offline"]);
+    world.run(&["--help"]).exits(0).prints(&["build", "lock", "audit", "check", "show", "why", "--offline"]);
     for wrong in
         [&["bild"][..], &["lock", "--nope"], &["build", "--quiet", "--verbose"], &["lock", "--check", "--upgrade"]]
     {
@@ -27,7 +27,7 @@ fn usage() {
 fn a_folder_that_is_no_project_is_named_and_left_alone() {
     let world = World::small();
     fs::remove_dir_all(world.path("manifests")).unwrap();
-    for verb in ["build", "lock", "audit", "show"] {
+    for verb in ["build", "lock", "audit", "show", "check"] {
         world.run(&[verb]).exits(2).says(&["manifests"]);
         assert_eq!(fs::read_dir(world.project.path()).unwrap().count(), 0, "{verb}");
     }

@@ -1,9 +1,25 @@
-//! What `check` finds in finished tiers: one file a lint, each a function from finished things to
-//! findings.
+//! What `check` finds in finished tiers: one file a subject, each lint a function from a composed
+//! tier to findings. docs/lints.md says what each means and what to do about it.
+//!
+//! A lint looks at what its tier adds, not at what the parents brought: each finding is told once,
+//! and accepted where it arises.
+
+mod idle;
+mod links;
+mod modes;
+mod omissions;
+mod promises;
+mod versions;
 
 use serde::Serialize;
 
-use crate::ground::Span;
+use super::{kept_out::Stage, relations::Members};
+use crate::{
+    compose::ComposeError,
+    debian::Architecture,
+    ground::{RootPath, Span},
+    rootfs::Entry,
+};
 
 /// One thing that a lint found in a tier, for one architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,3 +36,85 @@ pub struct Finding {
     #[serde(skip)]
     pub span: Option<Span>,
 }
+
+/// All that a lint may look at: one tier, composed for one architecture.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The tier's full name.
+    pub title: &'a str,
+    /// What it is composed for.
+    pub architecture: Architecture,
+    /// The tier and its ancestors, the root tier first; never empty.
+    pub chain: &'a [Stage<'a>],
+    /// The packages of the whole chain, and who needs whom.
+    pub members: &'a Members,
+    /// Dependencies that the lock says nothing meets and no omission declares.
+    pub unmet: &'a [String],
+    /// `[limits]` and `[[expect]]` that are not kept.
+    pub faults: &'a [ComposeError],
+}
+
+impl<'a> Subject<'a> {
+    /// The tier itself.
+    pub fn stage(&self) -> Stage<'a> {
+        *self.chain.last().expect("a chain holds its tier")
+    }
+
+    /// The tier's parent, if it has one.
+    pub fn parent(&self) -> Option<Stage<'a>> {
+        self.chain.len().checked_sub(2).and_then(|at| self.chain.get(at)).copied()
+    }
+
+    /// What this tier adds to its parent's tree, or has otherwise than its parent.
+    pub fn own(&self) -> impl Iterator<Item = (&'a RootPath, &'a Entry)> {
+        let parent = self.parent().map(|parent| &parent.composed.rootfs);
+        let before = move |path| parent.and_then(|parent| parent.get(path));
+        let entries = self.stage().composed.rootfs.entries.iter();
+        entries.filter(move |(path, entry)| !before(*path).is_some_and(|before| before.same_as(entry)))
+    }
+}
+
+/// One lint.
+pub struct Lint {
+    /// Its name, in words joined by `-`.
+    pub name: &'static str,
+    /// What it finds, in one line.
+    pub doc: &'static str,
+    /// Whether a finding only counts where it holds on every architecture that is looked at: a line of
+    /// a manifest may be meant for one of them.
+    pub everywhere: bool,
+    /// Looks. Findings carry the lint's name.
+    pub find: fn(&Subject<'_>) -> Vec<Finding>,
+}
+
+const fn lint(name: &'static str, doc: &'static str, find: fn(&Subject<'_>) -> Vec<Finding>) -> Lint {
+    Lint { name, doc, everywhere: false, find }
+}
+
+const fn line(name: &'static str, doc: &'static str, find: fn(&Subject<'_>) -> Vec<Finding>) -> Lint {
+    Lint { name, doc, everywhere: true, find }
+}
+
+/// All of them, by name. One in a file of its own is a row here and a heading of docs/lints.md.
+pub static LINTS: &[Lint] = &[
+    lint("dangling-link", "a symbolic link that leads nowhere", links::find),
+    lint("expectation", "an [[expect]] that is not met", promises::expectations),
+    line("idle-glob", "a glob that matches nothing, or globs for a package that is not there", idle::globs),
+    line("idle-omission", "an omission that omits nothing", idle::omissions),
+    lint("limit", "a bound of [limits] that is exceeded", promises::limits),
+    lint("privileged-file", "a setuid or setgid file, or one with capabilities", modes::privileged),
+    lint("two-versions", "one package or source package in two versions in one chain", versions::find),
+    lint("undeclared-omission", "a dependency that nothing meets and no `omit` declares", omissions::find),
+    lint("world-writable", "a file or directory that everyone may write", modes::world_writable),
+];
+
+/// Findings about a project rather than a tier: name and what it finds.
+pub static OTHERS: [(&str, &str); 2] = [
+    (IDLE_ACCEPTANCE, "an [[accept]] that accepts nothing"),
+    (STALE_LOCK, "a lock that does not fit its manifests; the tiers are then not looked at"),
+];
+
+/// An acceptance that accepts nothing.
+pub const IDLE_ACCEPTANCE: &str = "idle-acceptance";
+/// A lock that does not fit.
+pub const STALE_LOCK: &str = "stale-lock";
