@@ -7,6 +7,7 @@ mod index;
 mod keyring;
 mod open;
 mod suites;
+mod table;
 mod trust;
 
 pub use error::{ArchiveError, NoArchitecture, NoComponent, NoKeyring, NoSuite};

@@ -3,15 +3,21 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io,
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rayon::prelude::*;
 
-use super::{ArchiveError, Index, NoArchitecture, NoComponent, TrustRecord, Trusted, open::base, trust::id};
+use super::{
+    ArchiveError, Index, IndexError, NoArchitecture, NoComponent, TrustRecord, Trusted,
+    open::base,
+    table::{FORMAT, Table},
+    trust::id,
+};
 use crate::{
-    cache::CacheError,
+    cache::{Cache, CacheError},
     debian::{
         Architecture,
         release::{ReleaseFile, Sha512},
@@ -26,6 +32,10 @@ use crate::{
 const LARGEST_INDEX: u64 = 512 << 20;
 /// What an xz decoder may use: `xz -9` needs 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
+/// The longest table that is read, in bytes: what the largest index can become.
+const LARGEST_TABLE: u64 = 1 << 30;
+/// The cache's kind of derived data.
+const KIND: &str = "indexes";
 /// The forms of an index, the smallest first.
 const FORMS: [&str; 4] = [".xz", ".zst", ".gz", ""];
 
@@ -75,13 +85,14 @@ impl<'a> Suites<'a> {
     ) -> Result<Index, ArchiveError> {
         let parts = self.parts(architecture, observer)?;
         let files = fetch(fetcher, &parts)?;
-        let texts: Vec<_> =
-            parts.par_iter().zip(files).map(|(part, (form, file))| part.text(fetcher, form, &file)).collect();
+        let tables: Vec<_> = parts
+            .par_iter()
+            .zip(files)
+            .map(|(part, (form, file))| part.table(fetcher, architecture, form, &file))
+            .collect();
         let mut index = Index::new(architecture);
-        for (part, text) in parts.iter().zip(texts) {
-            index
-                .add(&part.suite.id(), part.suite.source.priority, text?)
-                .map_err(|error| ArchiveError::Index(Box::new(error)))?;
+        for (part, table) in parts.iter().zip(tables) {
+            index.add_table(&part.suite.id(), part.suite.source.priority, Arc::new(table?));
         }
         Ok(index)
     }
@@ -185,6 +196,16 @@ impl Suite<'_> {
     }
 }
 
+/// A table that an earlier run kept. One that is damaged is as if it were not there.
+fn recall(cache: &Cache, key: &str) -> Result<Option<Table>, CacheError> {
+    let Some(file) = cache.get_derived(KIND, key)? else { return Ok(None) };
+    // Room for all of it at once: growing a vector of 20 MB takes as long as reading it.
+    let size = file.metadata().map_or(0, |metadata| metadata.len()).min(LARGEST_TABLE);
+    let mut bytes = Vec::with_capacity(size as usize);
+    let read = file.take(LARGEST_TABLE).read_to_end(&mut bytes);
+    Ok(read.ok().and_then(|_| Table::decode(bytes)))
+}
+
 /// The checksum that is believed: of what Debian's archives have had, the two that are not broken.
 fn checksum(file: &ReleaseFile) -> Option<Checksum> {
     file.sha256.map(Checksum::Sha256).or_else(|| file.sha512.map(|sum| Checksum::Sha512(*sum.as_bytes())))
@@ -267,6 +288,32 @@ impl Part<'_> {
         let label = format!("{} {}", self.suite.name, printable(path.as_bytes()));
         let wanted = Wanted { paths, size: file.size, checksum, label, kind: Kind::Index };
         Some((self.suite.origin.clone(), wanted))
+    }
+
+    /// The table of a fetched index: as an earlier run made it of these very bytes, or made anew and kept
+    /// for the next run.
+    fn table(
+        &self,
+        fetcher: &Fetcher,
+        architecture: Architecture,
+        form: &str,
+        file: &Path,
+    ) -> Result<Table, ArchiveError> {
+        let cache = fetcher.cache();
+        let listed = self.suite.trusted.release.files.get(&format!("{}{form}", self.path)).and_then(checksum);
+        let key = listed.map(|checksum| format!("{checksum}-{architecture}-{FORMAT}"));
+        if let Some(key) = &key
+            && let Some(table) = recall(cache, key)?
+        {
+            return Ok(table);
+        }
+        let text = self.text(fetcher, form, file)?;
+        let table = Table::build(architecture, &text)
+            .map_err(|unfit| ArchiveError::Index(Box::new(IndexError::unfit(unfit, &self.suite.id()))))?;
+        if let Some(key) = &key {
+            cache.put_derived(KIND, key, |file| file.write_all(table.as_bytes()))?;
+        }
+        Ok(table)
     }
 
     /// The text of an index. A file that was damaged since it was fetched is fetched again.
