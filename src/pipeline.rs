@@ -9,6 +9,7 @@ mod packages;
 mod plan;
 mod select;
 mod show;
+mod tarballs;
 mod workshop;
 
 use std::{

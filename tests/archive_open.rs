@@ -41,6 +41,7 @@ fn source(server: &Server, suites: &[&str], key: &Key) -> ArchiveSource {
         priority: 500,
         allow_unsigned: false,
         allow_expired: false,
+        folder: None,
     }
 }
 

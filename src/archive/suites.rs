@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::{
     ArchiveError, Index, IndexError, NoArchitecture, NoComponent, TrustRecord, Trusted,
+    local::Folder,
     open::base,
     table::{FORMAT, Table},
     trust::id,
@@ -37,14 +38,37 @@ const LARGEST_TABLE: u64 = 1 << 30;
 /// The cache's kind of derived data.
 const KIND: &str = "indexes";
 /// The forms of an index, the smallest first.
-const FORMS: [&str; 4] = [".xz", ".zst", ".gz", ""];
+pub(super) const FORMS: [&str; 4] = [".xz", ".zst", ".gz", ""];
 
 /// The suites of an archive, all trusted.
 #[derive(Debug)]
 pub struct Suites<'a> {
     pub(super) archive: &'a Archive,
     /// In the order of the manifest.
-    pub(super) suites: Vec<Suite<'a>>,
+    pub(super) suites: Vec<Opened<'a>>,
+}
+
+/// A trusted suite, or a folder of .debs.
+#[derive(Debug)]
+pub(super) enum Opened<'a> {
+    Suite(Suite<'a>),
+    Folder(Folder<'a>),
+}
+
+impl Opened<'_> {
+    fn source(&self) -> &ArchiveSource {
+        match self {
+            Self::Suite(suite) => suite.source,
+            Self::Folder(folder) => folder.source,
+        }
+    }
+
+    fn record(&self) -> &TrustRecord {
+        match self {
+            Self::Suite(suite) => &suite.trusted.record,
+            Self::Folder(folder) => &folder.record,
+        }
+    }
 }
 
 /// One trusted suite.
@@ -68,7 +92,7 @@ struct Part<'s> {
 impl<'a> Suites<'a> {
     /// What was trusted, in the order of the manifest.
     pub fn records(&self) -> Vec<TrustRecord> {
-        self.suites.iter().map(|suite| suite.trusted.record.clone()).collect()
+        self.suites.iter().map(|opened| opened.record().clone()).collect()
     }
 
     /// Fetches the indexes of all suites for one architecture, verifies and reads them. A suite that
@@ -91,8 +115,15 @@ impl<'a> Suites<'a> {
             .map(|(part, (form, file))| part.table(fetcher, architecture, form, &file))
             .collect();
         let mut index = Index::new(architecture);
-        for (part, table) in parts.iter().zip(tables) {
-            index.add_table(&part.suite.id(), part.suite.source.priority, Arc::new(table?));
+        let mut tables = parts.iter().zip(tables).peekable();
+        for opened in self.suites.iter().filter(|opened| is_for(opened.source(), architecture)) {
+            let (id, priority) = (&opened.record().id, opened.source().priority);
+            if let Opened::Folder(folder) = opened {
+                index.add(id, priority, folder.text.clone()).map_err(|error| ArchiveError::Index(Box::new(error)))?;
+            }
+            while let Some((_, table)) = tables.next_if(|(part, _)| part.suite.trusted.record.id == *id) {
+                index.add_table(id, priority, Arc::new(table?));
+            }
         }
         Ok(index)
     }
@@ -100,18 +131,22 @@ impl<'a> Suites<'a> {
     fn parts<'s>(&'s self, architecture: Architecture, observer: &dyn Observer) -> Result<Vec<Part<'s>>, ArchiveError> {
         let mut parts = Vec::new();
         let mut without = Vec::new();
-        let for_it = |suite: &&Suite<'_>| match &suite.source.architectures {
-            None => true,
-            Some(only) => only.iter().any(|only| only.value == architecture),
-        };
-        for suite in self.suites.iter().filter(for_it) {
+        let mut some = false;
+        for opened in self.suites.iter().filter(|opened| is_for(opened.source(), architecture)) {
             let before = parts.len();
-            suite.parts(architecture, self.archive, &mut parts)?;
-            if parts.len() == before {
-                without.push(suite.id());
+            let has = match opened {
+                Opened::Suite(suite) => {
+                    suite.parts(architecture, self.archive, &mut parts)?;
+                    parts.len() > before
+                }
+                Opened::Folder(folder) => folder.serves(architecture),
+            };
+            some |= has;
+            if !has {
+                without.push(opened.record().id.clone());
             }
         }
-        if !parts.is_empty() {
+        if some {
             for id in without {
                 let text = format!("{id} has no packages for {architecture}; other suites have");
                 observer.tell(Event::Note(text));
@@ -126,6 +161,11 @@ impl<'a> Suites<'a> {
             span: listed.map_or(0..0, |listed| listed.span.clone()).into(),
         })))
     }
+}
+
+/// Whether a source is used for an architecture.
+fn is_for(source: &ArchiveSource, architecture: Architecture) -> bool {
+    source.architectures.as_ref().is_none_or(|only| only.iter().any(|only| only.value == architecture))
 }
 
 impl Suite<'_> {

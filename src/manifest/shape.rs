@@ -35,7 +35,7 @@ pub(super) enum Value {
     Id(u32),
     Moment(Timestamp),
     Duration(Duration),
-    Size,
+    Size(u64),
     Path(RootPath),
     Glob(Glob),
     Wish(Relation),
@@ -76,6 +76,7 @@ macro_rules! from_value {
 
 from_value! {
     Text => String, Bool => bool, Integer => i32, Mode => u16, Id => u32, Moment => Timestamp, Duration => Duration,
+    Size => u64,
     Path => RootPath, Glob => Glob, Wish => Relation, Architecture => Architecture, Table => Fields,
 }
 
@@ -362,7 +363,7 @@ impl Shaper<'_> {
                 None => self.bad(Topic::BadValue, key, kind, span, "outside 32 bits"),
             },
             Kind::Size => match value.and_then(|value| u64::try_from(value).ok()) {
-                Some(_) => Some(Value::Size),
+                Some(size) => Some(Value::Size(size)),
                 None => self.bad(Topic::BadValue, key, kind, span, "outside 0 to 2^63"),
             },
             _ => None,
@@ -384,7 +385,7 @@ impl Shaper<'_> {
                 Err(fault) => self.bad(Topic::BadValue, key, kind, span, fault),
             },
             Kind::Size => match scalar::size(text) {
-                Ok(_) => Some(Value::Size),
+                Ok(size) => Some(Value::Size(size)),
                 Err(fault) => self.bad(Topic::BadValue, key, kind, span, fault),
             },
             Kind::Path => match RootPath::from_absolute(text.as_bytes()) {

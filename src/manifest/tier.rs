@@ -14,7 +14,7 @@ use super::{
     error::{Findings, Place, Topic, class_of},
     globs,
     shape::{Fields, Value, inside},
-    wish,
+    tarball, wish,
 };
 
 /// Reads a tier's fields; `parent` was found before. `chain` is what the parents declare, and
@@ -50,6 +50,7 @@ pub(super) fn read(
     let directories = read_directories(&mut fields, chain, findings);
     let symlinks = read_symlinks(&mut fields, findings);
     let files = read_files(&mut fields, folder, chain, findings);
+    let archives = tarball::read(&mut fields, folder, findings);
     let generate = read_generate(&mut fields, findings);
     let tier = Tier {
         source: findings.source.clone(),
@@ -65,6 +66,7 @@ pub(super) fn read(
         directories,
         symlinks,
         files,
+        archives,
         generate,
     };
     paths_once(&tier, findings);
@@ -121,7 +123,7 @@ fn read_globs(fields: &mut Fields, findings: &mut Findings) -> Globs {
     Globs { tier, packages }
 }
 
-fn read_rule(fields: &mut Fields, span: &Span, findings: &mut Findings) -> GlobRule {
+pub(super) fn read_rule(fields: &mut Fields, span: &Span, findings: &mut Findings) -> GlobRule {
     let mut rule = GlobRule::default();
     if let Some(include) = fields.take::<Vec<Spanned<Glob>>>("include") {
         rule.include = include;

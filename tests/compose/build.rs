@@ -204,6 +204,7 @@ impl World {
         let beside = read_beside(&self.tier).unwrap_or_default();
         let composed = compose(&Composition {
             beside: &beside,
+            archives: &[],
             archive: &archive,
             tier: &self.tier,
             name: &self.name,
