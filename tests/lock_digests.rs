@@ -245,6 +245,7 @@ fn tier() -> Tier {
         directories: vec![directory("/tmp"), directory("/root")],
         symlinks: vec![link("/a"), link("/b")],
         files: vec![file("/etc/a", text), file("/etc/b", FileContent::Beside("beside".into()))],
+        archives: Vec::new(),
         generate: Generate {
             ca_certificates: Some(2..4),
             os_release: Some(at(vec![("ID".into(), "debian".into()), ("NAME".into(), "x".into())])),

@@ -13,13 +13,13 @@ use miette::Diagnostic;
 use super::{
     DECODED, FORMAT, KIND, LONGEST_TABLE, Limits, READ, Refusal, Unpacked,
     collect::{self, Stop},
-    table::Table,
+    table::{Record, Table},
     tar::TarError,
 };
 use crate::{
     cache::{Cache, CacheError},
     debian::deb::{ControlMembers, decode},
-    ground::{Class, Failure, Sha256, Sha256Hasher, open_regular, read_at_most},
+    ground::{Class, Failure, Sha256, Sha256Hasher, open_regular, printable, read_at_most},
     rootfs::Spool,
 };
 
@@ -184,6 +184,11 @@ fn read(
     let data = decode(form, reader, limits.deb.memory).map_err(broken)?;
     let data = BufReader::with_capacity(DECODED, data);
     let (records, spool_size) = collect::collect(data, limits.unpacked_of(size), sha256, spool, limits)?;
+    let whiteout = |record: &&Record| record.path.names().any(|name| name.starts_with(b".wh."));
+    if let Some(record) = records.iter().find(whiteout) {
+        let (entry, reason) = (printable(record.path.as_bytes()), Refusal::Whiteout);
+        return Err(Stop::Package(TarError::Entry { entry, reason }));
+    }
     Ok(Table { deb: *sha256, spool_size, control: ControlMembers::new(), records })
 }
 

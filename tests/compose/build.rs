@@ -119,6 +119,7 @@ pub fn world(packages: &[Pkg]) -> World {
         directories: Vec::new(),
         symlinks: Vec::new(),
         files: Vec::new(),
+        archives: Vec::new(),
         generate: Generate { dpkg_status: false, ..Generate::default() },
     };
     World { merged_usr: false, tier, name: "d/t".into(), packages: packages.to_vec() }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archives;
 mod audit;
 mod build;
 mod content;
@@ -11,6 +12,7 @@ mod gone;
 mod lock;
 mod packages;
 mod show;
+mod sources;
 mod status;
 mod trust;
 mod world;
