@@ -5,17 +5,11 @@ use debstrata::{
     unpack::{Limits, TarballError, Unpacked, recall_tarball, unpack_tarball},
 };
 
-use crate::{
-    Bench,
-    builder::{end, entry},
-};
+use crate::{Bench, builder::Tar};
 
 fn tar(entries: usize, size: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    for at in 0..entries {
-        entry(&mut out, format!("file-{at}").as_bytes(), b'0', b"", &vec![0; size]);
-    }
-    end(out)
+    let body = vec![0; size];
+    (0..entries).fold(Tar::new(), |tar, at| tar.file(&format!("file-{at}"), &body)).finish()
 }
 
 fn unpack(bench: &Bench, bytes: &[u8]) -> Result<Unpacked, TarballError> {
