@@ -150,11 +150,15 @@ fn the_docs_name_every_key() {
 fn the_examples_of_the_docs_are_one_project() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manifest.md")).unwrap();
     let blocks: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let (sources, tier): (Vec<&str>, Vec<&str>) =
+        blocks.iter().skip(1).partition(|block| block.starts_with("[[sources]]"));
     let root = project(&[
-        ("debian13/archive.toml", blocks[0]),
+        ("debian13/archive.toml", &[blocks[0], &sources.concat()].concat()),
         ("debian13/keyrings/debian-archive-keyring.asc", "keys"),
+        ("debian13/keyrings/vendor.asc", "keys"),
+        ("../target/debian/app.deb", "a package"),
         ("debian13/base.toml", "packages = ['base-files', 'libc6']"),
-        ("debian13/app.toml", &blocks[1..].concat()),
+        ("debian13/app.toml", &tier.concat()),
         ("../target/release/app", "a program"),
     ]);
     let Loaded { project, warnings } = loaded(&root);
@@ -165,6 +169,7 @@ fn the_examples_of_the_docs_are_one_project() {
     let has = |name: &str| app.packages.iter().any(|wish| &*wish.relation.0[0].name == name);
     assert!(app.generate.ca_certificates.is_some() && has("ca-certificates"));
     assert!(app.generate.os_release.is_some());
+    assert_eq!((app.archives.len(), project.distributions[0].archive.sources.len()), (1, 3));
 }
 
 #[test]
