@@ -176,28 +176,28 @@ fn tarball(place: &str) -> Tarball {
 
 #[test]
 fn what_of_a_tarball_changes_a_recipe() {
-    let of = |tarballs: &[Tarball]| {
-        let tier = Tier { archives: tarballs.to_vec(), ..tier() };
+    let of = |archives: Vec<Tarball>| {
+        let tier = Tier { archives, ..tier() };
         recipe_with(&tier, &[package("b", "1", 1), package("a", "2", 1)], |_| {})
     };
     let one = tarball("https://example.org/x");
     let same = Tarball { span: 7..9, size: Some(1), uris: vec![TarballPlace::Beside("x".into())], ..one.clone() };
-    assert_eq!(of(&[one.clone()]), of(&[same.clone()]), "only its bytes count");
+    assert_eq!(of(vec![one.clone()]), of(vec![same.clone()]), "only its bytes count");
     let mut turned = one.clone();
     turned.globs.include.reverse();
-    assert_eq!(of(&[one.clone()]), of(&[turned]), "order of globs");
+    assert_eq!(of(vec![one.clone()]), of(vec![turned]), "order of globs");
     let all = [
         recipe_of(|_| {}),
-        of(&[one.clone()]),
-        of(&[one.clone(), same]),
-        of(&[Tarball { sha256: Sha256::of(b"other"), ..one.clone() }]),
-        of(&[Tarball { strip_components: 0, ..one.clone() }]),
-        of(&[Tarball { prefix: RootPath::root(), ..one.clone() }]),
-        of(&[Tarball { globs: GlobRule::default(), ..one }]),
+        of(vec![one.clone()]),
+        of(vec![one.clone(), same]),
+        of(vec![Tarball { sha256: Sha256::of(b"other"), ..one.clone() }]),
+        of(vec![Tarball { strip_components: 0, ..one.clone() }]),
+        of(vec![Tarball { prefix: RootPath::root(), ..one.clone() }]),
+        of(vec![Tarball { globs: GlobRule::default(), ..one }]),
     ];
     let different: std::collections::BTreeSet<_> = all.iter().collect();
     assert_eq!(different.len(), all.len());
-    assert_eq!(recipe_of(|_| {}), of(&[]), "none is as it was before there were any");
+    assert_eq!(recipe_of(|_| {}), of(vec![]), "none is as it was before there were any");
 }
 
 #[test]

@@ -105,7 +105,9 @@ pub fn open<'a>(archive: &'a Archive, fetcher: &Fetcher, how: &Opening<'_>) -> R
                 workers.push(scope.spawn(move || Ok(Opened::Folder(Folder::read(archive, source, folder)?))));
             }
             for suite in &source.suites {
-                let open = move || open_suite(archive, source, suite, fetcher, how).map(Opened::Suite);
+                let open = move || {
+                    open_suite(archive, source, suite, fetcher, how).map(|suite| Opened::Suite(Box::new(suite)))
+                };
                 workers.push(scope.spawn(open));
             }
         }

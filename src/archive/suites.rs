@@ -51,7 +51,7 @@ pub struct Suites<'a> {
 /// A trusted suite, or a folder of .debs.
 #[derive(Debug)]
 pub(super) enum Opened<'a> {
-    Suite(Suite<'a>),
+    Suite(Box<Suite<'a>>),
     Folder(Folder<'a>),
 }
 

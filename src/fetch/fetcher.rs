@@ -172,7 +172,7 @@ impl Fetcher {
         let paths: Vec<_> =
             wanted.paths.iter().map(|path| plain(origin, &wanted.label, path)).collect::<Result<_, _>>()?;
         if let Some(folder) = &origin.folder {
-            return self.from_folder(folder, &paths, origin, wanted);
+            return self.copy_of(folder, &paths, origin, wanted);
         }
         if self.settings.offline {
             let (label, origin) = (wanted.label.clone(), origin.name.clone());
@@ -226,13 +226,7 @@ impl Fetcher {
     }
 
     /// Copies a file of a folder on this machine.
-    fn from_folder(
-        &self,
-        folder: &Path,
-        paths: &[&str],
-        origin: &Origin,
-        wanted: &Wanted,
-    ) -> Result<PathBuf, FetchError> {
+    fn copy_of(&self, folder: &Path, paths: &[&str], origin: &Origin, wanted: &Wanted) -> Result<PathBuf, FetchError> {
         let mut outcome = Outcome::Gone(0);
         for path in paths {
             match self.cache.incoming(&wanted.checksum, wanted.size)? {

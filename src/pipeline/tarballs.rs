@@ -1,5 +1,7 @@
 //! From `[[archives]]` to unpacked ones: recall, fetch, unpack; what is damaged is had anew, once.
 
+use std::collections::btree_map::Entry;
+
 use super::{
     Failures, Workshop,
     packages::Packages,
@@ -17,11 +19,10 @@ pub(super) fn add(workshop: &Workshop, steps: &[(&Plan<'_>, &Step)], packages: &
     let mut failures = Vec::new();
     for (plan, step) in steps {
         for tarball in &plan.tier(step).archives {
-            if !packages.contains_key(&tarball.sha256) {
-                match unpacked(workshop, &plan.title(step), tarball) {
-                    Ok(found) => drop(packages.insert(tarball.sha256, found)),
-                    Err(Failures(more)) => failures.extend(more),
-                }
+            let Entry::Vacant(place) = packages.entry(tarball.sha256) else { continue };
+            match unpacked(workshop, &plan.title(step), tarball) {
+                Ok(found) => drop(place.insert(found)),
+                Err(Failures(more)) => failures.extend(more),
             }
         }
     }
