@@ -258,6 +258,13 @@ fn repositories_of_third_parties() {
         assert!(world.lock().contains(&format!("id = \"source-1/{name}\"")));
         world.run(&["audit"]).exits(0);
     }
+    // Neither another suite's Release, nor that of one two folders above.
+    for codename in ["bookworm", "trixie", "vendor"] {
+        let change = |suite: &mut TestSuite| suite.codename = Some(codename.into());
+        let lines = "suites = ['trixie/vendor/8.0']\ncomponents = ['main']\nsigned-by = 'keys.asc'";
+        let world = world(change, "trixie/vendor/8.0", lines);
+        world.run(&["build"]).exits(2).says(&["asks for suite \"trixie/vendor/8.0\"", codename]);
+    }
     // A key of its own, beside Debian's: each source is judged by the keyring that it names.
     let world = World::new([package("hello", "1.0")], &[("base", "packages = ['hello', 'tool']")]);
     let vendor = Key::new("vendor");
