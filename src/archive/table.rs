@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_names_of_one_kind_are_no_matter() {
+    fn thousands_of_versions_of_one_name_are_no_matter() {
         let text: String = (0..20_000).map(|version| stanza("x", &version.to_string(), "", "f")).collect();
         assert_eq!(built(&text).unwrap().named("x").count(), 20_000);
     }
