@@ -12,6 +12,7 @@ mod plan;
 mod select;
 mod show;
 mod stages;
+mod tarballs;
 mod why;
 mod workshop;
 

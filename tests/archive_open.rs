@@ -41,6 +41,7 @@ fn source(server: &Server, suites: &[&str], key: &Key) -> ArchiveSource {
         priority: 500,
         allow_unsigned: false,
         allow_expired: false,
+        folder: None,
     }
 }
 
@@ -267,6 +268,9 @@ fn an_index_that_was_altered_in_the_cache_is_not_believed_and_fetched_again() {
         });
         for bytes in [evil, vec![0; good.len()]] {
             std::fs::write(&path, bytes).unwrap();
+            // What was made of it while it was good needs it no more.
+            assert_eq!(packages_with(&archive, "amd64", &fetcher, &Silent).unwrap(), expected);
+            std::fs::remove_dir_all(cache.path().join("derived/indexes")).unwrap();
             assert_eq!(packages_with(&archive, "amd64", &fetcher, &Silent).unwrap(), expected);
             assert_eq!(std::fs::read(&path).unwrap(), good);
         }

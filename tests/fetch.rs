@@ -82,7 +82,15 @@ fn settings(roots: &[String]) -> Settings {
 
 /// Without an archive's name, so that the snapshot service is not asked.
 fn origin() -> Origin {
-    Origin { name: "debian".into(), archive: None, suite: "trixie".into(), uris: vec![], pinned: None, released: None }
+    Origin {
+        name: "debian".into(),
+        archive: None,
+        suite: "trixie".into(),
+        uris: vec![],
+        pinned: None,
+        released: None,
+        folder: None,
+    }
 }
 
 fn wanted(bytes: &[u8]) -> Wanted {

@@ -15,8 +15,8 @@ use debstrata::{
     ground::{Class, DiffId, Failure, RootPath, Sha256, Source, Spanned},
     lock::{Ingredients, Inputs, Lock, Output, archive_digests, changes, judge, question_digest, recipe, staleness},
     manifest::{
-        Archive, ArchiveSource, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group,
-        Keyring, Omission, Ownership, Symlink, Tier, User, Wish,
+        Archive, ArchiveSource, DebFolder, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs,
+        Group, Keyring, Omission, Ownership, Symlink, Tarball, TarballPlace, Tier, User, Wish,
     },
     resolve::Question,
 };
@@ -75,6 +75,7 @@ fn archive() -> Archive {
         priority: 500,
         allow_unsigned: false,
         allow_expired: false,
+        folder: None,
     };
     let mut security = source("debian-security", "trixie-security");
     security.architectures = Some(vec![at(arch("amd64"))]);
@@ -157,6 +158,48 @@ fn neighbours_do_not_run_together() {
     assert_ne!(ask(&["a", "b"]), ask(&[forged]));
 }
 
+fn debs(path: &str, written: &str) -> DebFolder {
+    DebFolder { path: path.into(), written: at(written.into()) }
+}
+
+fn tarball(place: &str) -> Tarball {
+    Tarball {
+        span: 4..5,
+        uris: vec![TarballPlace::Uri(place.into())],
+        sha256: Sha256::of(b"tarball"),
+        size: None,
+        strip_components: 1,
+        prefix: RootPath::from_absolute(b"/opt").unwrap(),
+        globs: rule(&["/opt/**", "/x"], &["/opt/a"]),
+    }
+}
+
+#[test]
+fn what_of_a_tarball_changes_a_recipe() {
+    let of = |archives: Vec<Tarball>| {
+        let tier = Tier { archives, ..tier() };
+        recipe_with(&tier, &[package("b", "1", 1), package("a", "2", 1)], |_| {})
+    };
+    let one = tarball("https://example.org/x");
+    let same = Tarball { span: 7..9, size: Some(1), uris: vec![TarballPlace::Beside("x".into())], ..one.clone() };
+    assert_eq!(of(vec![one.clone()]), of(vec![same.clone()]), "only its bytes count");
+    let mut turned = one.clone();
+    turned.globs.include.reverse();
+    assert_eq!(of(vec![one.clone()]), of(vec![turned]), "order of globs");
+    let all = [
+        recipe_of(|_| {}),
+        of(vec![one.clone()]),
+        of(vec![one.clone(), same]),
+        of(vec![Tarball { sha256: Sha256::of(b"other"), ..one.clone() }]),
+        of(vec![Tarball { strip_components: 0, ..one.clone() }]),
+        of(vec![Tarball { prefix: RootPath::root(), ..one.clone() }]),
+        of(vec![Tarball { globs: GlobRule::default(), ..one }]),
+    ];
+    let different: std::collections::BTreeSet<_> = all.iter().collect();
+    assert_eq!(different.len(), all.len());
+    assert_eq!(recipe_of(|_| {}), of(vec![]), "none is as it was before there were any");
+}
+
 #[test]
 fn what_changes_an_archive() {
     let semantic: &[Edit<Archive>] = &[
@@ -169,6 +212,7 @@ fn what_changes_an_archive() {
         ("priority", |a| a.sources[0].priority = 400),
         ("unsigned", |a| a.sources[0].allow_unsigned = true),
         ("expired", |a| a.sources[0].allow_expired = true),
+        ("folder", |a| a.sources[0].folder = Some(debs("a", "debs"))),
         ("order", |a| a.sources.reverse()),
     ];
     let before = archive_digests(&archive());
@@ -246,6 +290,7 @@ fn tier() -> Tier {
         symlinks: vec![link("/a"), link("/b")],
         files: vec![file("/etc/a", text), file("/etc/b", FileContent::Beside("beside".into()))],
         checks: Default::default(),
+        archives: Vec::new(),
         generate: Generate {
             ca_certificates: Some(2..4),
             os_release: Some(at(vec![("ID".into(), "debian".into()), ("NAME".into(), "x".into())])),

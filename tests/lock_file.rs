@@ -47,6 +47,7 @@ fn sample() -> Lock {
                 valid_until: Some("2026-11-08T08:13:31Z".parse().unwrap()),
                 signer: Some("0123456789ABCDEF0123456789ABCDEF01234567".into()),
                 expired: false,
+                folder: None,
             },
             TrustRecord {
                 id: "local/./".into(),
@@ -55,6 +56,7 @@ fn sample() -> Lock {
                 valid_until: None,
                 signer: None,
                 expired: true,
+                folder: None,
             },
         ],
         architectures: BTreeMap::from([(arch("amd64"), inputs), (arch("arm64"), Inputs::default())]),
@@ -251,6 +253,30 @@ fn opt_outs_in_words() {
 }
 
 #[test]
+fn a_folder_of_debs_is_a_suite_of_its_own_kind() {
+    let mut lock = sample();
+    lock.suites.push(TrustRecord {
+        id: "debs/.".into(),
+        inrelease: Sha256::of(b"index"),
+        date: jiff::Timestamp::UNIX_EPOCH,
+        valid_until: None,
+        signer: None,
+        expired: false,
+        folder: Some("../debs".into()),
+    });
+    lock.suites.sort_by(|a, b| a.id.cmp(&b.id));
+    let text = lock.to_text();
+    let line = format!("  {{ id = \"debs/.\", folder = \"../debs\", index = \"{}\" }},\n", Sha256::of(b"index"));
+    assert!(text.contains(&line), "{text}");
+    assert_eq!(parse(&text).unwrap(), lock);
+    assert_eq!(lock.opt_outs("d")[0], "d/debs/.: nobody signed it: .debs of the folder ../debs");
+    for (from, to) in [("folder = ", "signer = \"A\", folder = "), (", index = ", ", inrelease = ")] {
+        let error = parse(&text.replacen(from, to, 1)).unwrap_err();
+        assert!(error.to_string().contains("neither a suite nor a folder"), "{error}");
+    }
+}
+
+#[test]
 fn a_lock_that_cannot_be_written_has_its_own_help() {
     for (kind, expected) in
         [(io::ErrorKind::PermissionDenied, "make its folder writable"), (io::ErrorKind::StorageFull, "free some space")]
@@ -410,6 +436,7 @@ fn any_lock() -> impl Strategy<Value = Lock> {
                 valid_until: bounded.then(|| jiff::Timestamp::from_second(seconds / 2).unwrap()),
                 signer: signed.then(|| "AB".repeat(32)),
                 expired,
+                folder: None,
             }],
             architectures: BTreeMap::from([one, two]),
             outputs: outputs.into_iter().collect(),

@@ -152,11 +152,15 @@ fn the_docs_name_every_key() {
 fn the_examples_of_the_docs_are_one_project() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manifest.md")).unwrap();
     let blocks: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let (sources, tier): (Vec<&str>, Vec<&str>) =
+        blocks.iter().skip(1).partition(|block| block.starts_with("[[sources]]"));
     let root = project(&[
-        ("debian13/archive.toml", blocks[0]),
+        ("debian13/archive.toml", &[blocks[0], &sources.concat()].concat()),
         ("debian13/keyrings/debian-archive-keyring.asc", "keys"),
+        ("debian13/keyrings/vendor.asc", "keys"),
+        ("../target/debian/app.deb", "a package"),
         ("debian13/base.toml", "packages = ['base-files', 'libc6']"),
-        ("debian13/app.toml", &blocks[1..].concat()),
+        ("debian13/app.toml", &tier.concat()),
         ("../target/release/app", "a program"),
     ]);
     let Loaded { project, warnings } = loaded(&root);
@@ -169,6 +173,7 @@ fn the_examples_of_the_docs_are_one_project() {
     assert!(app.generate.os_release.is_some());
     assert_eq!((app.checks.expect.len(), app.checks.accept.len()), (2, 1));
     assert_eq!(app.checks.limits.layer_size.as_ref().unwrap().value, 40_000_000);
+    assert_eq!((app.archives.len(), project.distributions[0].archive.sources.len()), (1, 3));
 }
 
 #[test]
@@ -390,9 +395,6 @@ cmd = ["x"]
 user = "65532"
 [variants.debug]
 overlay = "busybox"
-[[archives]]
-uris = ["https://mirror.example.org/x.tar"]
-sha256 = "0"
 "#
     )));
 }
@@ -425,6 +427,49 @@ reason = ""
 lint = "dangling-link"
 "#
     )));
+}
+
+#[test]
+fn sources_of_other_kinds() {
+    let of = |lines: &str| {
+        let text = format!("architectures = ['amd64']\n[[sources]]\n{lines}\n");
+        let root = project(&[("d/archive.toml", &text), ("d/t.toml", "")]);
+        fs::create_dir(root.path().join("manifests/d/debs")).unwrap();
+        root
+    };
+    let unsigned = "allow-unsigned = true\nuris = ['https://mirror.example.org/x']\n";
+    for suite in ["./", "/", "debs/", "./debs/all/", "a-b_c/"] {
+        let root = of(&format!("suites = ['{suite}']\n{unsigned}"));
+        let source = &loaded(&root).project.distributions[0].archive.sources[0];
+        assert_eq!((&*source.suites[0].value, &*source.name), (suite, "x"));
+        assert!(source.components.is_empty() && source.folder.is_none());
+    }
+    let root = of("folder = 'debs'\npriority = 7\narchitectures = ['amd64']");
+    let source = &loaded(&root).project.distributions[0].archive.sources[0];
+    let folder = source.folder.as_ref().unwrap();
+    assert_eq!((&*folder.written.value, &*source.name, source.priority), ("debs", "debs", 7));
+    assert!(folder.path.ends_with("manifests/d/debs"));
+    for (lines, place) in [
+        (format!("suites = ['../']\n{unsigned}"), "3:11 BadValue '../'"),
+        (format!("suites = ['a/../b/']\n{unsigned}"), "3:11 BadValue 'a/../b/'"),
+        (format!("suites = ['a//']\n{unsigned}"), "ok"),
+        (format!("suites = ['//']\n{unsigned}"), "3:11 BadValue '//'"),
+        (format!("suites = ['./', 'trixie']\n{unsigned}"), "3:11 BadValue './'"),
+        (format!("suites = ['./']\ncomponents = ['main']\n{unsigned}"), "4:15 BadValue 'main'"),
+        (format!("suites = ['./', './']\n{unsigned}"), "3:17 Duplicate './'"),
+        (unsigned.to_owned(), "2:1 MissingKey [[sources]]"),
+        ("folder = 'none'".to_owned(), "3:10 Beside 'none'"),
+        ("folder = '/tmp'".to_owned(), "3:10 Beside '/tmp'"),
+        ("folder = 't.toml'".to_owned(), "3:10 Beside 't.toml'"),
+        ("folder = 'debs'\nallow-unsigned = true".to_owned(), "4:18 BadValue true"),
+        ("folder = 'debs'\n[[sources]]\nfolder = 'debs'".to_owned(), "5:10 Duplicate 'debs'"),
+    ] {
+        let root = of(&lines);
+        match place {
+            "ok" => drop(loaded(&root)),
+            place => assert_eq!(places(&root)[0], place, "{lines}"),
+        }
+    }
 }
 
 #[test]

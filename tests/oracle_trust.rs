@@ -35,6 +35,7 @@ fn source(keyring: &[u8]) -> ArchiveSource {
         priority: 500,
         allow_unsigned: false,
         allow_expired: false,
+        folder: None,
     }
 }
 

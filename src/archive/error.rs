@@ -2,7 +2,7 @@
 
 use miette::{Diagnostic, SourceSpan};
 
-use super::{TrustError, index::IndexError};
+use super::{LocalError, TrustError, index::IndexError};
 use crate::{
     cache::CacheError,
     fetch::{FetchError, HeadError},
@@ -44,6 +44,10 @@ pub enum ArchiveError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Architecture(Box<NoArchitecture>),
+    /// A folder of .debs cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Local(Box<LocalError>),
     /// An index is not what the Release says once it is decompressed.
     #[error("{id}: {path} cannot be used: {reason}")]
     #[diagnostic(
@@ -176,6 +180,12 @@ impl From<TrustError> for ArchiveError {
     }
 }
 
+impl From<LocalError> for ArchiveError {
+    fn from(error: LocalError) -> Self {
+        Self::Local(Box::new(error))
+    }
+}
+
 impl From<FetchError> for ArchiveError {
     fn from(error: FetchError) -> Self {
         Self::Fetch(Box::new(error))
@@ -190,6 +200,7 @@ impl Failure for ArchiveError {
             Self::Fetch(error) => error.class(),
             Self::Cache(error) => error.class(),
             Self::Index(error) => error.class(),
+            Self::Local(error) => error.class(),
             Self::Suite(_) | Self::Keyring(_) | Self::Component(_) | Self::Architecture(_) | Self::Recorded { .. } => {
                 Class::User
             }

@@ -1,21 +1,19 @@
 //! The packages of all suites of one architecture, found by name or by what they provide.
 //!
-//! The texts of the Packages files are kept as they are. Beside them stand two tables of numbers,
-//! sorted by a hash of the name: a lookup hashes, walks the few entries of that hash, and parses
-//! their stanzas again. A suite of 65,000 stanzas costs about 2 MB besides its text.
+//! Each Packages file is a table of its own (`table.rs`): a lookup asks them one after another.
 
-use std::{
-    cmp::Ordering,
-    hash::{DefaultHasher, Hasher as _},
-};
+use std::{cmp::Ordering, sync::Arc};
 
 use miette::Diagnostic;
 
-use super::Package;
+use super::{
+    Package,
+    table::{Table, Unfit},
+};
 use crate::{
     debian::{
         Architecture, Version, VersionError,
-        packages::{PackagesError, Provided, Record, Stanzas, not_utf8},
+        packages::{PackagesError, Provided, Record},
         version,
     },
     ground::{Class, Failure, Sha256, printable},
@@ -25,28 +23,16 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Index {
     architecture: Architecture,
-    suites: Vec<Suite>,
     /// In the order of adding.
-    stanzas: Vec<Place>,
-    /// Hash of `Package`, index of the stanza; sorted.
-    by_name: Vec<(u32, u32)>,
-    /// Hash of a provided name, index of the stanza; sorted, each pair once.
-    by_provided: Vec<(u32, u32)>,
+    parts: Vec<Part>,
 }
 
+/// What was added at once.
 #[derive(Debug, Clone)]
-struct Suite {
-    from: String,
+struct Part {
+    from: Arc<str>,
     priority: i32,
-    text: String,
-}
-
-/// Where a stanza stands: bytes of a suite's text.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    suite: u32,
-    start: u32,
-    end: u32,
+    table: Arc<Table>,
 }
 
 /// One package that an index offers.
@@ -134,7 +120,7 @@ impl Failure for IndexError {
 impl Index {
     /// An empty index of packages of this architecture and of `all`.
     pub fn new(architecture: Architecture) -> Self {
-        Self { architecture, suites: Vec::new(), stanzas: Vec::new(), by_name: Vec::new(), by_provided: Vec::new() }
+        Self { architecture, parts: Vec::new() }
     }
 
     /// Whose packages these are.
@@ -146,47 +132,21 @@ impl Index {
     /// Stanzas of other architectures are passed over: flat repositories list all in one file. After
     /// an error the index is as it was.
     pub fn add(&mut self, from: &str, priority: i32, text: Vec<u8>) -> Result<(), IndexError> {
-        let fail = |source| IndexError::Packages { from: from.to_owned(), source };
-        let too_large = || IndexError::TooLarge { from: from.to_owned() };
-        let text = String::from_utf8(text).map_err(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            fail(not_utf8(error.as_bytes(), valid))
-        })?;
-        let suite = u32::try_from(self.suites.len()).map_err(|_| too_large())?;
-        let (mut places, mut names, mut provided) = (Vec::new(), Vec::new(), Vec::new());
-        for stanza in Stanzas::new(&text) {
-            let stanza = stanza.map_err(fail)?;
-            let record = stanza.record;
-            if record.architecture != "all" && record.architecture != self.architecture.name() {
-                continue;
-            }
-            let number = u32::try_from(self.stanzas.len() + places.len()).map_err(|_| too_large())?;
-            let (Ok(start), Ok(end)) = (u32::try_from(stanza.start), u32::try_from(stanza.end)) else {
-                return Err(too_large());
-            };
-            places.push(Place { suite, start, end });
-            names.push((hash(record.package), number));
-            for item in record.provided() {
-                let item = item.map_err(|problem| {
-                    let package = Some(record.package.to_owned());
-                    fail(PackagesError { line: stanza.line, package, problem })
-                })?;
-                provided.push((hash(item.name), number));
-            }
-        }
-        self.suites.push(Suite { from: from.to_owned(), priority, text });
-        self.stanzas.append(&mut places);
-        merge(&mut self.by_name, names);
-        merge(&mut self.by_provided, provided);
+        let table = Table::build(self.architecture, &text).map_err(|unfit| IndexError::unfit(unfit, from))?;
+        self.add_table(from, priority, Arc::new(table));
         Ok(())
+    }
+
+    /// Adds a table of this index's architecture.
+    pub(super) fn add_table(&mut self, from: &str, priority: i32, table: Arc<Table>) {
+        self.parts.push(Part { from: from.into(), priority, table });
     }
 
     /// The packages of this name, best first: by priority, then by version, then in the order of
     /// adding. A package that several suites list in the same version and for the same architecture
     /// stands there once, for the best priority or else the suite that was added first.
     pub fn candidates(&self, name: &str) -> Vec<Candidate<'_>> {
-        let found = of_hash(&self.by_name, name).filter_map(|number| Some((number, self.candidate(number)?)));
-        let mut found: Vec<_> = found.filter(|(_, candidate)| candidate.record.package == name).collect();
+        let mut found: Vec<_> = self.named(name).into_iter().enumerate().collect();
         // Repetitions side by side, the one to keep first: a stable sort keeps the order of adding.
         found.sort_by(|(_, a), (_, b)| repetition(a, b).then(b.priority.cmp(&a.priority)));
         found.dedup_by(|(_, later), (_, kept)| repetition(kept, later).is_eq());
@@ -203,7 +163,8 @@ impl Index {
     /// [`Index::candidates`].
     pub fn providers(&self, name: &str) -> Vec<Provider<'_>> {
         let mut found: Vec<Provider<'_>> = Vec::new();
-        for candidate in of_hash(&self.by_provided, name).filter_map(|number| self.candidate(number)) {
+        let candidates = self.parts.iter().flat_map(|part| part.all(part.table.providing(name)));
+        for candidate in candidates {
             for Provided { version, .. } in candidate.record.provided().flatten().filter(|item| item.name == name) {
                 found.push(Provider { candidate, version });
             }
@@ -235,33 +196,46 @@ impl Index {
     /// The .deb of this name and hash as the suite `from` lists it, whichever suite has the first word
     /// on the package.
     pub fn listed(&self, from: &str, name: &str, sha256: Sha256) -> Option<Candidate<'_>> {
-        of_hash(&self.by_name, name).filter_map(|number| self.candidate(number)).find(|candidate| {
-            candidate.record.package == name && candidate.from == from && candidate.record.sha256 == Some(sha256)
-        })
+        self.named(name).into_iter().find(|candidate| candidate.from == from && candidate.record.sha256 == Some(sha256))
+    }
+
+    /// The packages of this name, in the order of adding.
+    fn named(&self, name: &str) -> Vec<Candidate<'_>> {
+        let all = self.parts.iter().flat_map(|part| part.all(part.table.named(name)));
+        all.filter(|candidate| candidate.record.package == name).collect()
     }
 
     /// The names of all packages, in the order of adding, some more than once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        (0..self.stanzas.len()).filter_map(|number| self.candidate(number as u32)).map(|found| found.record.package)
+        self.parts.iter().flat_map(|part| part.all(0..part.table.len())).map(|found| found.record.package)
     }
 
     /// How many stanzas there are.
     pub fn len(&self) -> usize {
-        self.stanzas.len()
+        self.parts.iter().map(|part| part.table.len() as usize).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.stanzas.is_empty()
+        self.len() == 0
     }
+}
 
-    /// The stanza of this number. Each was parsed once when it was added, so each is there.
-    fn candidate(&self, number: u32) -> Option<Candidate<'_>> {
-        let place = self.stanzas.get(number as usize)?;
-        let suite = self.suites.get(place.suite as usize)?;
-        let text = suite.text.get(place.start as usize..place.end as usize)?;
-        let stanza = Stanzas::new(text).next()?.ok()?;
-        Some(Candidate { record: stanza.record, from: &suite.from, priority: suite.priority })
+impl Part {
+    fn all(&self, numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = Candidate<'_>> {
+        let candidate = |record| Candidate { record, from: &self.from, priority: self.priority };
+        numbers.filter_map(move |number| self.table.record(number).map(candidate))
+    }
+}
+
+impl IndexError {
+    /// Why the index of a suite has no table.
+    pub(super) fn unfit(unfit: Unfit, from: &str) -> Self {
+        let from = from.to_owned();
+        match unfit {
+            Unfit::Packages(source) => Self::Packages { from, source },
+            Unfit::TooLarge => Self::TooLarge { from },
+        }
     }
 }
 
@@ -310,29 +284,6 @@ fn repetition(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
 fn importance(record: &Record<'_>) -> usize {
     let ranks = ["required", "important", "standard", "optional", "extra"];
     ranks.iter().position(|rank| record.priority.eq_ignore_ascii_case(rank)).unwrap_or(ranks.len())
-}
-
-/// The numbers of the stanzas with the hash of `name`: those of the name, and few others.
-fn of_hash<'t>(table: &'t [(u32, u32)], name: &str) -> impl Iterator<Item = u32> + use<'t> {
-    let wanted = hash(name);
-    let start = table.partition_point(|(hash, _)| *hash < wanted);
-    let rest = table.get(start..).unwrap_or_default();
-    rest.iter().take_while(move |(hash, _)| *hash == wanted).map(|(_, number)| *number)
-}
-
-/// Its values never leave the process.
-fn hash(name: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(name.as_bytes());
-    hasher.finish() as u32
-}
-
-fn merge(table: &mut Vec<(u32, u32)>, mut more: Vec<(u32, u32)>) {
-    more.sort_unstable();
-    more.dedup();
-    table.append(&mut more);
-    // Two runs, each sorted: a stable sort merges them.
-    table.sort();
 }
 
 #[cfg(test)]

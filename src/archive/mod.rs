@@ -5,12 +5,16 @@ mod clearsigned;
 mod error;
 mod index;
 mod keyring;
+mod local;
 mod open;
 mod suites;
+mod table;
 mod trust;
+mod unsigned;
 
 pub use error::{ArchiveError, NoArchitecture, NoComponent, NoKeyring, NoSuite};
-pub use open::{Opening, open, origins, verify_recorded};
+pub use local::{LocalError, changed_debs};
+pub use open::{Opening, open, origins, places, verify_recorded};
 pub use suites::Suites;
 pub use trust::{CLOCK_SKEW, LONGEST_INRELEASE, Rules, TrustError, Trusted, recheck, trust};
 
@@ -36,6 +40,9 @@ pub struct TrustRecord {
     pub signer: Option<String>,
     /// Whether `allow-expired` let it pass.
     pub expired: bool,
+    /// Of a folder of .debs, what `folder` says; its `inrelease` is then the digest of the index that
+    /// was made of it, and its `date` 1970-01-01T00:00:00Z.
+    pub folder: Option<String>,
 }
 
 /// One binary package of an index: all that is needed to name, fetch and verify its .deb.

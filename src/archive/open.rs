@@ -6,8 +6,14 @@ use std::{collections::BTreeMap, io, thread};
 use jiff::Timestamp;
 
 use super::{
-    ArchiveError, LONGEST_INRELEASE, NoKeyring, NoSuite, Rules, Suites, TrustError, TrustRecord, Trusted,
-    keyring::certificates, recheck, suites::Suite, trust, trust::id,
+    ArchiveError, LONGEST_INRELEASE, NoKeyring, NoSuite, Package, Rules, Suites, TrustError, TrustRecord, Trusted,
+    keyring::certificates,
+    local::{Folder, SUITE},
+    recheck,
+    suites::{Opened, Suite},
+    trust,
+    trust::id,
+    unsigned::{self, Absent},
 };
 use crate::{
     cache::{Arrival, Cache, CacheError},
@@ -47,15 +53,31 @@ fn origin(source: &ArchiveSource, suite: &str, released: Option<Timestamp>) -> O
         uris: source.uris.iter().map(|uri| uri.value.clone()).collect(),
         pinned: source.snapshot_at.as_ref().map(|moment| moment.value),
         released,
+        folder: source.folder.as_ref().map(|folder| folder.path.clone()),
     }
 }
 
-/// Where the .debs of a lock can be had, by [`TrustRecord::id`]: all suites of the manifest, with the
-/// Date that the lock knows. Needs no network.
+/// Where below an archive's root a .deb may lie, in the order in which to ask. An index's Filename is
+/// relative to the root; flat repositories in a folder below it often mean that folder.
+pub fn places(package: &Package) -> Vec<String> {
+    let mut places = vec![package.path.to_string()];
+    let suite = package.from.split_once('/').map(|(_, suite)| suite).filter(|suite| suite.ends_with('/'));
+    let base = suite.map(base).unwrap_or_default();
+    let path = package.path.trim_start_matches("./");
+    if !base.is_empty() && !path.starts_with(&base) {
+        places.push(format!("{base}{path}"));
+    }
+    places
+}
+
+/// Where the .debs of a lock can be had, by [`TrustRecord::id`]: all suites and folders of the manifest,
+/// with the Date that the lock knows. Needs no network.
 pub fn origins(archive: &Archive, records: &[TrustRecord]) -> BTreeMap<String, Origin> {
+    let folders = archive.sources.iter().filter(|source| source.folder.is_some()).map(|source| (source, SUITE));
     each_suite(archive)
+        .map(|(source, suite)| (source, suite.value.as_str()))
+        .chain(folders)
         .map(|(source, suite)| {
-            let suite = suite.value.as_str();
             let id = id(source, suite);
             let released = records.iter().find(|record| record.id == id).map(|record| record.date);
             (id, origin(source, suite, released))
@@ -69,17 +91,26 @@ fn each_suite(archive: &Archive) -> impl Iterator<Item = (&ArchiveSource, &Spann
 
 /// Fetches and judges the InRelease of every suite, all at once; of each, the first mirror's that is
 /// trusted. Offline: the last trusted one
-/// that the cache remembers or the lock names, judged anew.
+/// that the cache remembers or the lock names, judged anew. Reads the folders of .debs.
 ///
 /// # Errors
 /// One for every source whose keyring is none, before anything is fetched; else one for every suite
-/// that has no such InRelease.
+/// that has no such InRelease, and for every folder that cannot be used.
 pub fn open<'a>(archive: &'a Archive, fetcher: &Fetcher, how: &Opening<'_>) -> Result<Suites<'a>, Vec<ArchiveError>> {
     check_keyrings(archive)?;
     let results: Vec<_> = thread::scope(|scope| {
-        let workers: Vec<_> = each_suite(archive)
-            .map(|(source, suite)| scope.spawn(move || open_suite(archive, source, suite, fetcher, how)))
-            .collect();
+        let mut workers = Vec::new();
+        for source in &archive.sources {
+            if let Some(folder) = &source.folder {
+                workers.push(scope.spawn(move || Ok(Opened::Folder(Folder::read(archive, source, folder)?))));
+            }
+            for suite in &source.suites {
+                let open = move || {
+                    open_suite(archive, source, suite, fetcher, how).map(|suite| Opened::Suite(Box::new(suite)))
+                };
+                workers.push(scope.spawn(open));
+            }
+        }
         let join = |worker: thread::ScopedJoinHandle<'_, _>| {
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
@@ -153,9 +184,19 @@ fn open_suite<'a>(
     let fetched = fetcher.head(&origin, &path, LONGEST_INRELEASE, |unverified, _| {
         trust(unverified, &rules).map(|trusted| (trusted, unverified.clone()))
     });
+    let fetched = match fetched {
+        Err(absent) if source.allow_unsigned && absent.answered_gone() => {
+            match unsigned::release(fetcher, &origin, suite, absent, keep) {
+                Ok(release) => Ok((trust(&release, &rules)?, release)),
+                Err(Absent::Head(error)) => Err(error),
+                Err(Absent::Cache(error)) => return Err(error.into()),
+            }
+        }
+        fetched => fetched,
+    };
     let trusted = match (fetched, head.or(locked)) {
         (Ok((trusted, unverified)), _) => {
-            keep(cache, unverified.as_bytes(), &trusted)?;
+            keep(cache, unverified.as_bytes(), trusted.record.inrelease)?;
             Head { date: trusted.record.date, inrelease: trusted.record.inrelease }.write(cache, source, suite)?;
             trusted
         }
@@ -212,9 +253,9 @@ fn recorded(cache: &Cache, id: &str, inrelease: Sha256) -> Result<Unverified, Ar
     }
 }
 
-/// Keeps a trusted InRelease as a download.
-fn keep(cache: &Cache, bytes: &[u8], trusted: &Trusted) -> Result<(), CacheError> {
-    match cache.incoming(&Checksum::Sha256(trusted.record.inrelease), bytes.len() as u64)? {
+/// Keeps bytes that hash to `sha256`, such as a trusted InRelease, as a download.
+fn keep(cache: &Cache, bytes: &[u8], sha256: Sha256) -> Result<(), CacheError> {
+    match cache.incoming(&Checksum::Sha256(sha256), bytes.len() as u64)? {
         Arrival::Whole(_) => Ok(()),
         Arrival::Incoming(mut incoming) => {
             incoming.discard()?;

@@ -3,15 +3,22 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io,
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rayon::prelude::*;
 
-use super::{ArchiveError, Index, NoArchitecture, NoComponent, TrustRecord, Trusted, open::base, trust::id};
+use super::{
+    ArchiveError, Index, IndexError, NoArchitecture, NoComponent, TrustRecord, Trusted,
+    local::Folder,
+    open::base,
+    table::{FORMAT, Table},
+    trust::id,
+};
 use crate::{
-    cache::CacheError,
+    cache::{Cache, CacheError},
     debian::{
         Architecture,
         release::{ReleaseFile, Sha512},
@@ -26,15 +33,42 @@ use crate::{
 const LARGEST_INDEX: u64 = 512 << 20;
 /// What an xz decoder may use: `xz -9` needs 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
+/// The longest table that is read, in bytes: what the largest index can become.
+const LARGEST_TABLE: u64 = 1 << 30;
+/// The cache's kind of derived data.
+const KIND: &str = "indexes";
 /// The forms of an index, the smallest first.
-const FORMS: [&str; 4] = [".xz", ".zst", ".gz", ""];
+pub(super) const FORMS: [&str; 4] = [".xz", ".zst", ".gz", ""];
 
 /// The suites of an archive, all trusted.
 #[derive(Debug)]
 pub struct Suites<'a> {
     pub(super) archive: &'a Archive,
     /// In the order of the manifest.
-    pub(super) suites: Vec<Suite<'a>>,
+    pub(super) suites: Vec<Opened<'a>>,
+}
+
+/// A trusted suite, or a folder of .debs.
+#[derive(Debug)]
+pub(super) enum Opened<'a> {
+    Suite(Box<Suite<'a>>),
+    Folder(Folder<'a>),
+}
+
+impl Opened<'_> {
+    fn source(&self) -> &ArchiveSource {
+        match self {
+            Self::Suite(suite) => suite.source,
+            Self::Folder(folder) => folder.source,
+        }
+    }
+
+    fn record(&self) -> &TrustRecord {
+        match self {
+            Self::Suite(suite) => &suite.trusted.record,
+            Self::Folder(folder) => &folder.record,
+        }
+    }
 }
 
 /// One trusted suite.
@@ -58,7 +92,7 @@ struct Part<'s> {
 impl<'a> Suites<'a> {
     /// What was trusted, in the order of the manifest.
     pub fn records(&self) -> Vec<TrustRecord> {
-        self.suites.iter().map(|suite| suite.trusted.record.clone()).collect()
+        self.suites.iter().map(|opened| opened.record().clone()).collect()
     }
 
     /// Fetches the indexes of all suites for one architecture, verifies and reads them. A suite that
@@ -75,13 +109,21 @@ impl<'a> Suites<'a> {
     ) -> Result<Index, ArchiveError> {
         let parts = self.parts(architecture, observer)?;
         let files = fetch(fetcher, &parts)?;
-        let texts: Vec<_> =
-            parts.par_iter().zip(files).map(|(part, (form, file))| part.text(fetcher, form, &file)).collect();
+        let tables: Vec<_> = parts
+            .par_iter()
+            .zip(files)
+            .map(|(part, (form, file))| part.table(fetcher, architecture, form, &file))
+            .collect();
         let mut index = Index::new(architecture);
-        for (part, text) in parts.iter().zip(texts) {
-            index
-                .add(&part.suite.id(), part.suite.source.priority, text?)
-                .map_err(|error| ArchiveError::Index(Box::new(error)))?;
+        let mut tables = parts.iter().zip(tables).peekable();
+        for opened in self.suites.iter().filter(|opened| is_for(opened.source(), architecture)) {
+            let (id, priority) = (&opened.record().id, opened.source().priority);
+            if let Opened::Folder(folder) = opened {
+                index.add(id, priority, folder.text.clone()).map_err(|error| ArchiveError::Index(Box::new(error)))?;
+            }
+            while let Some((_, table)) = tables.next_if(|(part, _)| part.suite.trusted.record.id == *id) {
+                index.add_table(id, priority, Arc::new(table?));
+            }
         }
         Ok(index)
     }
@@ -89,18 +131,22 @@ impl<'a> Suites<'a> {
     fn parts<'s>(&'s self, architecture: Architecture, observer: &dyn Observer) -> Result<Vec<Part<'s>>, ArchiveError> {
         let mut parts = Vec::new();
         let mut without = Vec::new();
-        let for_it = |suite: &&Suite<'_>| match &suite.source.architectures {
-            None => true,
-            Some(only) => only.iter().any(|only| only.value == architecture),
-        };
-        for suite in self.suites.iter().filter(for_it) {
+        let mut some = false;
+        for opened in self.suites.iter().filter(|opened| is_for(opened.source(), architecture)) {
             let before = parts.len();
-            suite.parts(architecture, self.archive, &mut parts)?;
-            if parts.len() == before {
-                without.push(suite.id());
+            let has = match opened {
+                Opened::Suite(suite) => {
+                    suite.parts(architecture, self.archive, &mut parts)?;
+                    parts.len() > before
+                }
+                Opened::Folder(folder) => folder.serves(architecture),
+            };
+            some |= has;
+            if !has {
+                without.push(opened.record().id.clone());
             }
         }
-        if !parts.is_empty() {
+        if some {
             for id in without {
                 let text = format!("{id} has no packages for {architecture}; other suites have");
                 observer.tell(Event::Note(text));
@@ -115,6 +161,11 @@ impl<'a> Suites<'a> {
             span: listed.map_or(0..0, |listed| listed.span.clone()).into(),
         })))
     }
+}
+
+/// Whether a source is used for an architecture.
+fn is_for(source: &ArchiveSource, architecture: Architecture) -> bool {
+    source.architectures.as_ref().is_none_or(|only| only.iter().any(|only| only.value == architecture))
 }
 
 impl Suite<'_> {
@@ -183,6 +234,16 @@ impl Suite<'_> {
             span: component.span.clone().into(),
         }))
     }
+}
+
+/// A table that an earlier run kept. One that is damaged is as if it were not there.
+fn recall(cache: &Cache, key: &str) -> Result<Option<Table>, CacheError> {
+    let Some(file) = cache.get_derived(KIND, key)? else { return Ok(None) };
+    // Room for all of it at once: growing a vector of 20 MB takes as long as reading it.
+    let size = file.metadata().map_or(0, |metadata| metadata.len()).min(LARGEST_TABLE);
+    let mut bytes = Vec::with_capacity(size as usize);
+    let read = file.take(LARGEST_TABLE).read_to_end(&mut bytes);
+    Ok(read.ok().and_then(|_| Table::decode(bytes)))
 }
 
 /// The checksum that is believed: of what Debian's archives have had, the two that are not broken.
@@ -267,6 +328,32 @@ impl Part<'_> {
         let label = format!("{} {}", self.suite.name, printable(path.as_bytes()));
         let wanted = Wanted { paths, size: file.size, checksum, label, kind: Kind::Index };
         Some((self.suite.origin.clone(), wanted))
+    }
+
+    /// The table of a fetched index: as an earlier run made it of these very bytes, or made anew and kept
+    /// for the next run.
+    fn table(
+        &self,
+        fetcher: &Fetcher,
+        architecture: Architecture,
+        form: &str,
+        file: &Path,
+    ) -> Result<Table, ArchiveError> {
+        let cache = fetcher.cache();
+        let listed = self.suite.trusted.release.files.get(&format!("{}{form}", self.path)).and_then(checksum);
+        let key = listed.map(|checksum| format!("{checksum}-{architecture}-{FORMAT}"));
+        if let Some(key) = &key
+            && let Some(table) = recall(cache, key)?
+        {
+            return Ok(table);
+        }
+        let text = self.text(fetcher, form, file)?;
+        let table = Table::build(architecture, &text)
+            .map_err(|unfit| ArchiveError::Index(Box::new(IndexError::unfit(unfit, &self.suite.id()))))?;
+        if let Some(key) = &key {
+            cache.put_derived(KIND, key, |file| file.write_all(table.as_bytes()))?;
+        }
+        Ok(table)
     }
 
     /// The text of an index. A file that was damaged since it was fetched is fetched again.

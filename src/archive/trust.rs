@@ -278,6 +278,7 @@ pub fn recheck(unverified: &Unverified, rules: &Rules<'_>) -> Result<Trusted, Tr
         valid_until: release.valid_until,
         signer,
         expired: false,
+        folder: None,
     };
     Ok(Trusted { record, release })
 }
@@ -402,7 +403,10 @@ fn verdict(error: &VerificationError<'_>) -> String {
 fn check_suite(release: &Release, rules: &Rules<'_>) -> Result<(), TrustError> {
     // A flat repository has no name to compare: its place is all that `suites` gives.
     let names = [("Suite", &release.suite), ("Codename", &release.codename)];
-    if rules.suite.ends_with('/') || names.iter().any(|(_, name)| name.as_deref() == Some(rules.suite)) {
+    // As apt does: a folder below a suite's may keep the suite's name (`stable/updates`).
+    let above = rules.suite.rsplit_once('/').map(|(above, _)| above);
+    let fits = |name: &str| name == rules.suite || Some(name) == above;
+    if rules.suite.ends_with('/') || names.iter().any(|(_, name)| name.as_deref().is_some_and(fits)) {
         return Ok(());
     }
     let found: Vec<_> = names

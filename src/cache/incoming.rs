@@ -133,6 +133,11 @@ impl Incoming {
         Ok(())
     }
 
+    /// Says that these are all bytes, where the size that was announced was only a bound.
+    pub fn ends_here(&mut self) {
+        self.size = self.len;
+    }
+
     /// Makes it a download: only where size and checksum are right; synced to the disk, then
     /// renamed. `None`: they are not, and the bytes are discarded.
     pub fn commit(&mut self) -> Result<Option<PathBuf>, CacheError> {

@@ -137,6 +137,12 @@ impl Cache {
         is_file_of(&self.download_path(sha256), size)
     }
 
+    /// The download with this digest, whatever its size: for files whose size nobody announces.
+    pub fn kept(&self, sha256: &Sha256) -> Option<PathBuf> {
+        let path = self.download_path(sha256);
+        fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file()).then_some(path)
+    }
+
     /// Removes a download whose bytes turned out to be others than its name says, so that it is fetched
     /// again.
     pub fn discard(&self, sha256: &Sha256) -> Result<(), CacheError> {

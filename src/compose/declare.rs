@@ -54,6 +54,9 @@ pub(super) fn declare(composition: &Composition<'_>, layout: &Layout, draft: &mu
         let node = Node::File { content, group: None };
         declaring.put("files", &file.path.value, &file.path.span, node, owned(file.mode, &file.owner));
     }
+    for (tarball, unpacked) in tier.archives.iter().zip(composition.archives) {
+        declaring.archive(tarball, unpacked);
+    }
     for user in &tier.users {
         declaring.home(user);
     }
@@ -94,11 +97,11 @@ fn unreadable(source: &Source, path: &Path, span: &Span, error: io::Error) -> Co
     }
 }
 
-struct Declaring<'a> {
-    composition: &'a Composition<'a>,
-    layout: &'a Layout,
-    draft: &'a mut Draft,
-    name: Arc<str>,
+pub(super) struct Declaring<'a> {
+    pub composition: &'a Composition<'a>,
+    pub layout: &'a Layout,
+    pub draft: &'a mut Draft,
+    pub name: Arc<str>,
 }
 
 impl Declaring<'_> {
@@ -107,7 +110,7 @@ impl Declaring<'_> {
         self.insert(path, Entry { node, attributes, origin });
     }
 
-    fn insert(&mut self, path: &RootPath, entry: Entry) {
+    pub(super) fn insert(&mut self, path: &RootPath, entry: Entry) {
         let folder = entry.node == Node::Directory;
         let path = match self.place(path, folder) {
             Ok(path) => path,
@@ -138,7 +141,7 @@ impl Declaring<'_> {
         self.declared(path, entry);
     }
 
-    fn declared(&mut self, path: RootPath, entry: Entry) {
+    pub(super) fn declared(&mut self, path: RootPath, entry: Entry) {
         self.draft.declared.insert(path.clone(), entry.origin.clone());
         self.draft.tree.entries.insert(path, entry);
     }
@@ -228,7 +231,7 @@ impl Declaring<'_> {
         }
     }
 
-    fn kinds(&self, path: &RootPath, before: &Entry, now: &Entry) -> ComposeError {
+    pub(super) fn kinds(&self, path: &RootPath, before: &Entry, now: &Entry) -> ComposeError {
         ComposeError::DifferentKinds {
             tier: self.composition.name.into(),
             path: path.clone(),

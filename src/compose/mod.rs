@@ -5,6 +5,7 @@
 //! (`select`), who wins where several meet (`merge`), what the manifest itself puts there
 //! (`declare`), and what must hold at the end (`finish`).
 
+mod archives;
 mod declare;
 mod error;
 mod expect;
@@ -53,6 +54,8 @@ pub struct Composition<'a> {
     pub packages: &'a [Input<'a>],
     /// What [`read_beside`] gave of this tier.
     pub beside: &'a Beside,
+    /// What the tier's `[[archives]]` hold, in their order.
+    pub archives: &'a [&'a Unpacked],
     /// The tier below, if any.
     pub parent: Option<&'a Composed>,
 }

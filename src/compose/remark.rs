@@ -36,6 +36,21 @@ pub enum Remark {
         #[label("no path of a package is like this")]
         span: SourceSpan,
     },
+    /// A tarball that puts nothing into the tier.
+    #[error("an archive puts nothing into the tier")]
+    #[diagnostic(
+        code(debstrata::compose::idle_archive),
+        severity(Warning),
+        help("look at `strip-components`, `include` and `exclude`, or take it out")
+    )]
+    IdleArchive {
+        /// The tier's manifest.
+        #[source_code]
+        source_code: Source,
+        /// The table.
+        #[label("nothing of it is kept")]
+        span: SourceSpan,
+    },
     /// A rule for a package that the tier does not have.
     #[error("the globs for {package} are for a package that this tier does not have")]
     #[diagnostic(code(debstrata::compose::idle_rule), severity(Warning), help("correct the name or delete the table"))]

@@ -115,6 +115,14 @@ const DATA: &str = "data.tar[.gz|.xz|.zst|.bz2|.lzma]";
 /// Bytes of `debian-binary`: a version and, one day, further lines.
 const LONGEST_BINARY: u64 = 4096;
 
+/// The decoded bytes of a stream of `size` bytes; `ending` says how it is compressed, as in a file's name (`.xz`, `.gz`,
+/// `.zst`, `.bz2`, `.lzma`; empty: not at all). A decoder that needs more than `memory` bytes is an
+/// error when the bytes are read.
+pub fn decode<'a>(ending: &str, body: impl BufRead + 'a, size: u64, memory: u64) -> io::Result<Box<dyn Read + 'a>> {
+    let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "an unknown compression");
+    Compression::of(ending).ok_or_else(unknown)?.decode(body, size, memory)
+}
+
 impl<R: BufRead> Deb<R> {
     /// Reads `debian-binary` and control.tar and stops before data.tar's bytes. `size` is the
     /// .deb's, in bytes; no member may reach beyond it.

@@ -1,7 +1,7 @@
 //! Packages indexes (deb822 stanzas, one a binary package; Policy 5.3, repository format of the Debian wiki).
 
 use super::{
-    deb822::{Cursor, Deb822Problem},
+    deb822::{Cursor, Deb822Problem, LARGEST_STANZA},
     relation::is_package_name,
 };
 use crate::ground::{Sha256, printable};
@@ -197,6 +197,14 @@ fn stanza<'a>(cursor: &mut Cursor<'a>) -> Result<Stanza<'a>, PackagesError> {
         let line = line_of(beginning.clone(), place).unwrap_or(line);
         PackagesError { line, package: name_for_message(values[0]), problem }
     };
+    // What is read of a field later takes memory with its length.
+    if end - start > LARGEST_STANZA {
+        return Err(PackagesError {
+            line,
+            package: name_for_message(values[0]),
+            problem: Deb822Problem::LargeStanza.to_string(),
+        });
+    }
     for place in 0..REQUIRED {
         if values[place].is_empty() {
             return Err(fail(place, format!("the stanza has no {}", NAMES[place])));
@@ -354,6 +362,16 @@ mod tests {
         assert_eq!(record.sha256, Some(Sha256::of(b"")));
         let crlf = GOOD.replace('\n', "\r\n");
         assert_eq!(all(crlf.as_bytes()).unwrap()[0].record.version, record.version);
+    }
+
+    #[test]
+    fn an_enormous_stanza_is_refused() {
+        let text = format!("{GOOD}\n{}", GOOD.replace("y (= 3)", &"y (= 3), ".repeat(LARGEST_STANZA / 8)));
+        let error = all(text.as_bytes()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("line 16 (package libc6): the stanza is larger than {LARGEST_STANZA} bytes")
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use miette::Diagnostic;
 
-use super::{Origin, uri::UriError};
+use super::{Origin, tarball::Told, uri::UriError};
 use crate::{
     cache::CacheError,
     ground::{Class, Failure},
@@ -150,6 +150,13 @@ pub enum FetchError {
         )
     )]
     Failed(Box<Attempts>),
+    /// No place of a file that a manifest names by its hash has it.
+    #[error("{} of {} cannot be had:{}", .0.label, .0.origin, Told(.0))]
+    #[diagnostic(
+        code(debstrata::fetch::tarball),
+        help("see whether `uris`, `sha256` and `size` are right, or add another place to `uris`")
+    )]
+    Tarball(Box<Attempts>),
     /// Nobody said where to look.
     #[error("no mirror is known for {origin}, suite {suite}")]
     #[diagnostic(
@@ -251,6 +258,13 @@ impl Failure for FetchError {
         match self {
             Self::NoMirror { .. } | Self::Uri { .. } | Self::Proxy { .. } => Class::User,
             Self::Cache(error) => error.class(),
+            // Where every place answers, the manifest is wrong.
+            Self::Tarball(all) => {
+                let answered = |attempt: &Attempt| {
+                    matches!(attempt.outcome, Outcome::Gone(_) | Outcome::Hash | Outcome::Size { .. })
+                };
+                if all.attempts.iter().all(answered) { Class::User } else { Class::World }
+            }
             _ => Class::World,
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -16,6 +16,7 @@ use super::{
     apt::{self, Apt},
     error::BadMirror,
     http::{Http, Trouble, trouble},
+    local,
     mirrors::{Mirror, mirrors, of_host, root},
     progress::Progress,
     transfer,
@@ -43,9 +44,9 @@ pub struct Wanted {
 
 /// Fetches into one cache. Threads may share it.
 pub struct Fetcher {
-    settings: Settings,
+    pub(super) settings: Settings,
     cache: Arc<Cache>,
-    observer: Arc<dyn Observer>,
+    pub(super) observer: Arc<dyn Observer>,
     /// Made when first needed, for most runs need neither.
     http: OnceLock<Http>,
     apt: OnceLock<Apt>,
@@ -170,6 +171,9 @@ impl Fetcher {
     fn fetch(&self, origin: &Origin, wanted: &Wanted) -> Result<PathBuf, FetchError> {
         let paths: Vec<_> =
             wanted.paths.iter().map(|path| plain(origin, &wanted.label, path)).collect::<Result<_, _>>()?;
+        if let Some(folder) = &origin.folder {
+            return self.copy_of(folder, &paths, origin, wanted);
+        }
         if self.settings.offline {
             let (label, origin) = (wanted.label.clone(), origin.name.clone());
             return Err(FetchError::Offline { label, origin, size: Some(wanted.size) });
@@ -219,6 +223,22 @@ impl Fetcher {
             }
         }
         Err(FetchError::from_attempts(origin, &wanted.label, attempts))
+    }
+
+    /// Copies a file of a folder on this machine.
+    fn copy_of(&self, folder: &Path, paths: &[&str], origin: &Origin, wanted: &Wanted) -> Result<PathBuf, FetchError> {
+        let mut outcome = Outcome::Gone(0);
+        for path in paths {
+            match self.cache.incoming(&wanted.checksum, wanted.size)? {
+                Arrival::Whole(path) => return Ok(path),
+                Arrival::Incoming(mut incoming) => match local::copy(&folder.join(path), &mut incoming)? {
+                    Ok(path) => return Ok(path),
+                    Err(other) => outcome = other,
+                },
+            }
+        }
+        let mirror = printable(folder.as_os_str().as_encoded_bytes());
+        Err(FetchError::from_attempts(origin, &wanted.label, vec![Attempt { mirror, live: true, outcome }]))
     }
 
     /// Says which mirrors have other bytes than they should, though all went well.
@@ -287,7 +307,7 @@ impl Fetcher {
         })
     }
 
-    fn http(&self) -> Result<&Http, FetchError> {
+    pub(super) fn http(&self) -> Result<&Http, FetchError> {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }

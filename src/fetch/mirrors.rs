@@ -124,6 +124,7 @@ mod tests {
             uris: vec![],
             pinned: None,
             released: None,
+            folder: None,
         }
     }
 

@@ -5,16 +5,18 @@ mod apt;
 mod error;
 mod fetcher;
 mod http;
+mod local;
 mod mirrors;
 mod netrc;
 mod pace;
 mod progress;
 mod proxy;
 mod settings;
+mod tarball;
 mod transfer;
 mod uri;
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use jiff::Timestamp;
 
@@ -23,6 +25,7 @@ pub use error::{Attempt, Attempts, FetchError, HeadError, Outcome, Refusal, Refu
 pub use fetcher::{Fetcher, Wanted};
 pub use mirrors::Kind;
 pub use settings::{Proxies, Retries, Settings, Timeouts};
+pub use tarball::{LARGEST_TARBALL, Place, Tarball};
 pub use uri::UriError;
 
 /// Where the files of one suite of one source can be had. `Debug` shows no login.
@@ -42,6 +45,8 @@ pub struct Origin {
     /// The Date of the Release that listed a file: where the snapshot service is asked for a .deb
     /// that the mirrors have dropped.
     pub released: Option<Timestamp>,
+    /// A folder on this machine that has all its files; then nobody else is asked, online or not.
+    pub folder: Option<PathBuf>,
 }
 
 impl fmt::Debug for Origin {
@@ -53,6 +58,7 @@ impl fmt::Debug for Origin {
             .field("uris", &self.uris.iter().map(|uri| uri::redacted(uri)).collect::<Vec<_>>())
             .field("pinned", &self.pinned)
             .field("released", &self.released)
+            .field("folder", &self.folder)
             .finish()
     }
 }

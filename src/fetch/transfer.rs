@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
@@ -204,26 +204,35 @@ fn from_file(uri: &Uri, incoming: &mut Incoming, progress: &mut Progress) -> Res
 
 /// Opens a regular file of a `file:` mirror, with its size.
 pub(super) fn open(uri: &Uri) -> Result<(File, u64), Outcome> {
+    open_path(&path_of(uri))
+}
+
+/// The file that a `file:` URI names.
+pub(super) fn path_of(uri: &Uri) -> PathBuf {
     #[cfg(unix)]
-    let path = {
+    {
         use std::os::unix::ffi::OsStringExt as _;
         PathBuf::from(std::ffi::OsString::from_vec(uri.file_path()))
-    };
+    }
     #[cfg(not(unix))]
-    let path = PathBuf::from(String::from_utf8_lossy(&uri.file_path()).into_owned());
+    PathBuf::from(String::from_utf8_lossy(&uri.file_path()).into_owned())
+}
+
+/// Opens a regular file, with its size.
+pub(super) fn open_path(path: &Path) -> Result<(File, u64), Outcome> {
     // Before it is opened: opening a pipe would wait.
-    let meta = std::fs::metadata(&path).map_err(|error| match error.kind() {
+    let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Outcome::Gone(0),
         _ => broken(&error),
     })?;
     if !meta.is_file() {
         return Err(Outcome::Broken("it is no regular file".to_owned()));
     }
-    let file = File::open(&path).map_err(|error| broken(&error))?;
+    let file = File::open(path).map_err(|error| broken(&error))?;
     Ok((file, meta.len()))
 }
 
-fn broken(error: &io::Error) -> Outcome {
+pub(super) fn broken(error: &io::Error) -> Outcome {
     Outcome::Broken(printable(error.to_string().as_bytes()))
 }
 

@@ -97,14 +97,19 @@ impl Lock {
         inputs.tiers.get(tier)?.packages.iter().map(|name| inputs.packages.get(name)).collect()
     }
 
-    /// What `allow-unsigned` and `allow-expired` let pass, in words, for every summary:
+    /// What `allow-unsigned` and `allow-expired` let pass, and which .debs are the user's own, in words, for every summary:
     /// `debian13/local/./: nobody signed it (allow-unsigned)`.
     pub fn opt_outs(&self, distribution: &str) -> Vec<String> {
         let of_suite = |suite: &TrustRecord| {
-            let unsigned = suite.signer.is_none().then_some("nobody signed it (allow-unsigned)");
-            let expired = suite.expired.then_some("it is past its Valid-Until (allow-expired)");
+            let local = suite
+                .folder
+                .as_ref()
+                .map(|folder| format!("nobody signed it: .debs of the folder {}", printable(folder.as_bytes())));
+            let unsigned = suite.signer.is_none() && local.is_none();
+            let unsigned = unsigned.then(|| "nobody signed it (allow-unsigned)".to_owned());
+            let expired = suite.expired.then(|| "it is past its Valid-Until (allow-expired)".to_owned());
             let name = printable(format!("{distribution}/{}", suite.id).as_bytes());
-            unsigned.into_iter().chain(expired).map(move |why| format!("{name}: {why}"))
+            local.into_iter().chain(unsigned).chain(expired).map(move |why| format!("{name}: {why}"))
         };
         self.suites.iter().flat_map(of_suite).collect()
     }

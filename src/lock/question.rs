@@ -79,6 +79,7 @@ fn spell(canon: &mut Canon, source: &ArchiveSource, keyrings: &BTreeMap<&Path, S
         priority,
         allow_unsigned,
         allow_expired,
+        folder,
     } = source;
     canon.text("name", name);
     canon.list("suites", suites, |canon, suite| canon.text("", &suite.value));
@@ -89,6 +90,7 @@ fn spell(canon: &mut Canon, source: &ArchiveSource, keyrings: &BTreeMap<&Path, S
     canon.text("priority", priority);
     canon.text("allow-unsigned", allow_unsigned);
     canon.text("allow-expired", allow_expired);
+    canon.optional("folder", folder.as_ref().map(|folder| &folder.written.value));
     if *allow_unsigned {
         // Without a signature the place is all that says whose packages these are.
         canon.list("uris", uris, |canon, uri| canon.text("", &uri.value));

@@ -40,14 +40,16 @@ struct RawLock {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawSuite {
     id: Spanned<String>,
-    inrelease: Sha256,
-    date: Spanned<Datetime>,
+    inrelease: Option<Sha256>,
+    date: Option<Spanned<Datetime>>,
     valid_until: Option<Spanned<Datetime>>,
     signer: Option<Spanned<String>>,
     #[serde(default)]
     unsigned: bool,
     #[serde(default)]
     expired: bool,
+    folder: Option<Spanned<String>>,
+    index: Option<Sha256>,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +197,27 @@ impl Reader<'_> {
 
     fn suite(&self, raw: Spanned<RawSuite>) -> Result<TrustRecord, LockError> {
         let span = raw.span();
-        let RawSuite { id, inrelease, date, valid_until, signer, unsigned, expired } = raw.into_inner();
+        let RawSuite { id, inrelease, date, valid_until, signer, unsigned, expired, folder, index } = raw.into_inner();
+        let (inrelease, date) = match (inrelease, date, folder, index) {
+            (Some(inrelease), Some(date), None, None) => (inrelease, date),
+            (None, None, Some(folder), Some(index)) if signer.is_none() && valid_until.is_none() => {
+                let folder = Some(self.plain(folder, "folder")?.into_inner());
+                let (id, date) = (self.plain(id, "suite")?.into_inner(), Timestamp::UNIX_EPOCH);
+                return Ok(TrustRecord {
+                    id,
+                    inrelease: index,
+                    date,
+                    valid_until: None,
+                    signer: None,
+                    expired: false,
+                    folder,
+                });
+            }
+            _ => {
+                let message = format!("the suite {} is neither a suite nor a folder", shown(id.get_ref()));
+                return Err(self.broken(span, message, "either `inrelease` and `date`, or `folder` and `index`"));
+            }
+        };
         let signer = match (signer, unsigned) {
             (Some(signer), false) => {
                 let fingerprint = |c: char| c.is_ascii_digit() || ('A'..='F').contains(&c);
@@ -215,7 +237,7 @@ impl Reader<'_> {
         let id = self.plain(id, "suite")?;
         let date = self.moment(&date)?;
         let valid_until = valid_until.map(|moment| self.moment(&moment)).transpose()?;
-        Ok(TrustRecord { id: id.into_inner(), inrelease, date, valid_until, signer, expired })
+        Ok(TrustRecord { id: id.into_inner(), inrelease, date, valid_until, signer, expired, folder: None })
     }
 
     fn moment(&self, moment: &Spanned<Datetime>) -> Result<Timestamp, LockError> {

@@ -8,7 +8,9 @@ use crate::{
     archive::Package,
     debian::Architecture,
     ground::{Sha256, Spanned},
-    manifest::{Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Ownership, Symlink, Tier, User},
+    manifest::{
+        Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Ownership, Symlink, Tarball, Tier, User,
+    },
 };
 
 /// What goes into a layer.
@@ -55,6 +57,7 @@ pub fn recipe<E>(
         directories,
         symlinks,
         files,
+        archives,
         generate,
         checks: _, // shapes nothing
     } = tier;
@@ -92,6 +95,16 @@ pub fn recipe<E>(
         canon.text("sha256", sha256);
         spell_mode(canon, *mode, owner);
     });
+    // Where there are none, nothing is said of them: recipes are those of earlier versions.
+    if !archives.is_empty() {
+        canon.list("archives", archives, |canon, archive| {
+            let Tarball { span: _, uris: _, sha256, size: _, strip_components, prefix, globs } = archive;
+            canon.text("sha256", sha256);
+            canon.text("strip-components", strip_components);
+            canon.bytes("prefix", prefix.as_bytes());
+            spell_rule(canon, globs);
+        });
+    }
     spell_generate(&mut canon, generate);
     Ok(canon.digest())
 }

@@ -85,7 +85,10 @@ fn array(out: &mut String, key: &str, items: impl Iterator<Item = String>) {
 }
 
 fn suite(record: &TrustRecord) -> String {
-    let TrustRecord { id, inrelease, date, valid_until, signer, expired } = record;
+    let TrustRecord { id, inrelease, date, valid_until, signer, expired, folder } = record;
+    if let Some(folder) = folder {
+        return format!("{{ id = {}, folder = {}, index = \"{inrelease}\" }}", quoted(id), quoted(folder));
+    }
     let mut item = format!("{{ id = {}, inrelease = \"{inrelease}\", date = {date}", quoted(id));
     if let Some(moment) = valid_until {
         item.push_str(&format!(", valid-until = {moment}"));

@@ -15,8 +15,9 @@ use crate::{
 };
 
 use super::{
-    Archive, ArchiveSource, Keyring,
+    Archive, ArchiveSource, DebFolder, Keyring,
     error::{Findings, Topic, class_of},
+    local::{self, same_folder},
     shape::{Fields, FromValue},
 };
 
@@ -46,6 +47,7 @@ pub(super) fn read(mut fields: Fields, folder: &Path, findings: &mut Findings) -
             }
         }
         same_suite(findings, &sources, &source, &architectures);
+        same_folder(findings, &sources, &source, |other| share_architecture(other, &source, &architectures));
         sources.push(source);
     }
     name_all(&mut sources);
@@ -102,23 +104,21 @@ fn twice<T: PartialEq + std::fmt::Display>(findings: &mut Findings, key: &str, l
 }
 
 fn read_source(mut fields: Fields, span: Span, folder: &Path, findings: &mut Findings) -> ArchiveSource {
+    let architectures: Option<Vec<Spanned<Architecture>>> = entries(&mut fields, "architectures", findings);
+    twice(findings, "architectures", architectures.as_deref().unwrap_or_default());
+    if fields.written("folder") {
+        return ArchiveSource { architectures, ..local::read(fields, span, folder, findings) };
+    }
+    if !fields.written("suites") {
+        findings
+            .error(Topic::MissingKey, span.clone(), "[[sources]] needs `suites`", "no `suites` here")
+            .help("as in apt's Suites: suites = [\"trixie\"]; or `folder` for .debs of your own");
+    }
     let suites: Vec<Spanned<String>> = entries(&mut fields, "suites", findings).unwrap_or_default();
     let components: Vec<Spanned<String>> = entries(&mut fields, "components", findings).unwrap_or_default();
-    let mut flat = false;
-    for suite in &suites {
-        if suite.value.ends_with('/') {
-            flat = true;
-            findings
-                .error(
-                    Topic::NotSupported,
-                    suite.span.clone(),
-                    "flat repositories are not supported yet",
-                    "a flat repository",
-                )
-                .help("use a repository with suites and components");
-        } else {
-            relative(findings, suite, "suites");
-        }
+    let flat = flat(&suites, &components, findings);
+    for suite in suites.iter().filter(|suite| !suite.value.ends_with('/')) {
+        relative(findings, suite, "suites");
     }
     for component in &components {
         relative(findings, component, "components");
@@ -144,8 +144,7 @@ fn read_source(mut fields: Fields, span: Span, folder: &Path, findings: &mut Fin
         check_uri(findings, uri);
     }
     twice(findings, "uris", &uris);
-    let nowhere =
-        !fields.written("snapshot") && !fields.written("folder") && uris.is_empty() && !fields.refused("uris");
+    let nowhere = !fields.written("snapshot") && uris.is_empty() && !fields.refused("uris");
     if nowhere {
         findings
             .error(Topic::MissingKey, span.clone(), "[[sources]] needs `snapshot` or `uris`", "packages from where?")
@@ -172,8 +171,6 @@ fn read_source(mut fields: Fields, span: Span, folder: &Path, findings: &mut Fin
             None
         }
     };
-    let architectures: Option<Vec<Spanned<Architecture>>> = entries(&mut fields, "architectures", findings);
-    twice(findings, "architectures", architectures.as_deref().unwrap_or_default());
     ArchiveSource {
         span,
         name: String::new(),
@@ -188,7 +185,36 @@ fn read_source(mut fields: Fields, span: Span, folder: &Path, findings: &mut Fin
         priority: fields.take("priority").unwrap_or(500),
         allow_unsigned,
         allow_expired: fields.take("allow-expired").unwrap_or(false),
+        folder: None,
     }
+}
+
+/// Whether the source is a flat repository: its suites end in a slash, are folders below its URIs, and
+/// have no components.
+fn flat(suites: &[Spanned<String>], components: &[Spanned<String>], findings: &mut Findings) -> bool {
+    let (flat, others): (Vec<_>, Vec<_>) = suites.iter().partition(|suite| suite.value.ends_with('/'));
+    for suite in &flat {
+        let folder = suite.value.trim_end_matches('/');
+        let folder = folder.strip_prefix("./").unwrap_or(folder);
+        if !matches!(folder, "" | ".") {
+            let inner = Spanned::new(folder.to_owned(), suite.span.clone());
+            relative(findings, &inner, "suites");
+        } else if suite.value.ends_with("//") {
+            relative(findings, suite, "suites");
+        }
+    }
+    let Some(first) = flat.first() else { return false };
+    if let Some(other) = others.first() {
+        let message = format!("{:?} is a flat repository, {:?} is none", first.value, other.value);
+        let finding = findings.error(Topic::BadValue, first.span.clone(), message, "a folder of its own");
+        finding.other = Some((other.span.clone(), "a suite below dists/".into()));
+        finding.help("give each of them [[sources]] of its own");
+    } else if let Some(component) = components.first() {
+        findings
+            .error(Topic::BadValue, component.span.clone(), "a flat repository has no components", "of which suite?")
+            .help("take `components` out, as apt wants it too; or take the `/` at the end of `suites` away");
+    }
+    true
 }
 
 /// Suites and components become parts of a URI's path.
@@ -200,7 +226,7 @@ fn relative(findings: &mut Findings, part: &Spanned<String>, key: &str) {
     }
 }
 
-fn check_uri(findings: &mut Findings, uri: &Spanned<String>) {
+pub(super) fn check_uri(findings: &mut Findings, uri: &Spanned<String>) {
     let fault = match uri.value.split_once("://") {
         Some(("http" | "https", rest)) => {
             let host = rest.split('/').next().unwrap_or_default();
@@ -295,16 +321,14 @@ fn same_suite(
     all: &[Spanned<Architecture>],
 ) {
     let values = |list: &[Spanned<String>]| -> Vec<String> { list.iter().map(|item| item.value.clone()).collect() };
-    let archs = |source: &ArchiveSource| -> Vec<Architecture> {
-        source.architectures.as_deref().unwrap_or(all).iter().map(|arch| arch.value).collect()
-    };
     let archive =
         |source: &ArchiveSource| (source.snapshot.as_ref().map(|one| one.value.clone()), values(&source.uris));
     for suite in &source.suites {
         let again = before.iter().find_map(|other| {
             let same = archive(other) == archive(source)
-                && other.components.iter().any(|one| values(&source.components).contains(&one.value))
-                && archs(other).iter().any(|one| archs(source).contains(one));
+                && (other.components.is_empty()
+                    || other.components.iter().any(|one| values(&source.components).contains(&one.value)))
+                && share_architecture(other, source, all);
             other.suites.iter().find(|one| same && one.value == suite.value)
         });
         if let Some(first) = again {
@@ -316,6 +340,13 @@ fn same_suite(
     }
 }
 
+fn share_architecture(one: &ArchiveSource, other: &ArchiveSource, all: &[Spanned<Architecture>]) -> bool {
+    let archs = |source: &ArchiveSource| -> Vec<Architecture> {
+        source.architectures.as_deref().unwrap_or(all).iter().map(|arch| arch.value).collect()
+    };
+    archs(one).iter().any(|arch| archs(other).contains(arch))
+}
+
 /// Gives every source its name; a second one of the same name gets `-2`.
 fn name_all(sources: &mut [ArchiveSource]) {
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
@@ -325,10 +356,16 @@ fn name_all(sources: &mut [ArchiveSource]) {
             let (_, path) = rest.split_once('/')?;
             path.trim_end_matches('/').rsplit('/').next().filter(|part| !part.is_empty()).map(str::to_owned)
         };
-        let base = match &source.snapshot {
-            Some(snapshot) => snapshot.value.clone(),
-            None => source.uris.first().and_then(last_part).unwrap_or_else(|| format!("source-{}", at + 1)),
+        let last_name = |folder: &DebFolder| {
+            let name = Path::new(&folder.written.value).file_name()?.to_str()?;
+            Some(name.to_owned())
         };
+        let base = match (&source.snapshot, &source.folder) {
+            (Some(snapshot), _) => Some(snapshot.value.clone()),
+            (None, Some(folder)) => last_name(folder),
+            (None, None) => source.uris.first().and_then(last_part),
+        };
+        let base = base.unwrap_or_else(|| format!("source-{}", at + 1));
         let mut name = base.clone();
         let mut count = 1;
         while taken.contains_key(&name) {

@@ -113,7 +113,8 @@ pub static ARCHIVE: Table = Table {
 pub static SOURCE: Table = Table {
     title: "[[sources]]",
     keys: &[
-        needed("suites", Kind::List(&Kind::Line), "As in apt's Suites."),
+        // Needed but where `folder` is: its reader says so.
+        key("suites", Kind::List(&Kind::Line), "As in apt's Suites; \"./\" and the like: a flat repository."),
         key("components", Kind::List(&Kind::Line), "As in apt's Components."),
         key("signed-by", Kind::Line, "The keyring, a file beside archive.toml."),
         key("snapshot", Kind::Line, "The archive's name at the snapshot service and for --mirror."),
@@ -124,7 +125,7 @@ pub static SOURCE: Table = Table {
         key("priority", Kind::Integer, "A higher one wins over any version; default 500."),
         key("allow-unsigned", Kind::Bool, "Accept metadata that nobody signed."),
         key("allow-expired", Kind::Bool, "Accept metadata past its Valid-Until."),
-        later("folder", Kind::Line, "A folder of local .debs as the source."),
+        key("folder", Kind::Line, "A folder of local .debs as the source."),
     ],
 };
 
@@ -149,7 +150,7 @@ pub static TIER: Table = Table {
         key("directories", Kind::List(&Kind::Table(&DIRECTORY)), "Directories of your own."),
         key("symlinks", Kind::List(&Kind::Table(&SYMLINK)), "Symbolic links of your own."),
         key("files", Kind::List(&Kind::Table(&FILE)), "Files of your own."),
-        later_unless_off("archives", Kind::List(&Kind::Table(&TARBALL)), "Tarballs by hash."),
+        key("archives", Kind::List(&Kind::Table(&TARBALL)), "Tarballs by hash."),
         key("generate", Kind::Table(&GENERATE), "What maintainer scripts would have made."),
         later("image", Kind::Table(&IMAGE), "The image's config."),
         later("variants", Kind::Map(&Kind::Table(&VARIANT)), "Other configs or one more layer."),

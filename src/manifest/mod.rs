@@ -12,9 +12,11 @@ mod error;
 mod globs;
 pub mod keys;
 mod load;
+mod local;
 mod model;
 mod scalar;
 mod shape;
+mod tarball;
 mod tier;
 mod wish;
 

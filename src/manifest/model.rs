@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Checks;
 use crate::{
     debian::{Architecture, Relation},
-    ground::{RootPath, Source, Span, Spanned},
+    ground::{RootPath, Sha256, Source, Span, Spanned},
 };
 
 /// Everything below `manifests/`.
@@ -79,6 +79,17 @@ pub struct ArchiveSource {
     pub allow_unsigned: bool,
     /// Accept metadata past its Valid-Until.
     pub allow_expired: bool,
+    /// In place of all that a repository has: the .debs of a folder.
+    pub folder: Option<DebFolder>,
+}
+
+/// A folder of .debs on this machine.
+#[derive(Debug, Clone)]
+pub struct DebFolder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What `folder` says, and where.
+    pub written: Spanned<String>,
 }
 
 /// A file of public keys beside the manifests.
@@ -121,6 +132,8 @@ pub struct Tier {
     pub symlinks: Vec<Symlink>,
     /// `[[files]]`
     pub files: Vec<File>,
+    /// `[[archives]]`
+    pub archives: Vec<Tarball>,
     /// `[generate]`
     pub generate: Generate,
     /// `[limits]`, `[[expect]]`, `[[accept]]`
@@ -258,6 +271,34 @@ pub struct File {
     pub mode: u16,
     /// Default 0:0.
     pub owner: Ownership,
+}
+
+/// `[[archives]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tarball {
+    /// Where.
+    pub span: Span,
+    /// Where it can be had, tried in order; one at least.
+    pub uris: Vec<TarballPlace>,
+    /// Of the file.
+    pub sha256: Sha256,
+    /// Its bytes at most.
+    pub size: Option<u64>,
+    /// Leading names that its entries lose.
+    pub strip_components: u32,
+    /// Where what is left goes; default: the root.
+    pub prefix: RootPath,
+    /// Which final paths are kept.
+    pub globs: GlobRule,
+}
+
+/// Where a tarball can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TarballPlace {
+    /// http, https or file.
+    Uri(String),
+    /// A file on this machine, beside the manifest.
+    Beside(PathBuf),
 }
 
 /// What a declared file holds.

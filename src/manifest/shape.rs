@@ -76,6 +76,7 @@ macro_rules! from_value {
 
 from_value! {
     Text => String, Bool => bool, Integer => i32, Mode => u16, Id => u32, Moment => Timestamp, Duration => Duration,
+    Size => u64,
     Path => RootPath, Glob => Glob, Wish => Relation, Architecture => Architecture, Table => Fields,
 }
 

@@ -15,7 +15,7 @@ use super::{
     error::{Findings, Place, Topic, class_of},
     globs,
     shape::{Fields, Value, inside},
-    wish,
+    tarball, wish,
 };
 
 /// Reads a tier's fields; `parent` was found before. `chain` is what the parents declare, and
@@ -51,6 +51,7 @@ pub(super) fn read(
     let directories = read_directories(&mut fields, chain, findings);
     let symlinks = read_symlinks(&mut fields, findings);
     let files = read_files(&mut fields, folder, chain, findings);
+    let archives = tarball::read(&mut fields, folder, findings);
     let generate = read_generate(&mut fields, findings);
     let mut owners = |entry: &mut Fields, findings: &mut Findings| {
         let places = ["owner", "group"].map(|key| entry.place(key));
@@ -71,6 +72,7 @@ pub(super) fn read(
         directories,
         symlinks,
         files,
+        archives,
         generate,
         checks,
     };
@@ -128,7 +130,7 @@ fn read_globs(fields: &mut Fields, findings: &mut Findings) -> Globs {
     Globs { tier, packages }
 }
 
-fn read_rule(fields: &mut Fields, span: &Span, findings: &mut Findings) -> GlobRule {
+pub(super) fn read_rule(fields: &mut Fields, span: &Span, findings: &mut Findings) -> GlobRule {
     let mut rule = GlobRule::default();
     if let Some(include) = fields.take::<Vec<Spanned<Glob>>>("include") {
         rule.include = include;

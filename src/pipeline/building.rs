@@ -14,6 +14,7 @@ use super::{
     errors::OfTier,
     packages::{Digests, Lack, Packages, check_digests, expected, unpacked},
     plan::{Made, Plan, Step},
+    tarballs,
 };
 use crate::{
     compose::{self, ComposeError, Composed, Composition, Remark},
@@ -260,6 +261,7 @@ pub(super) fn compose_tier(
         architecture: plan.architecture,
         packages: &inputs,
         beside: &step.beside,
+        archives: &tier.archives.iter().map(|tarball| &packages[&tarball.sha256]).collect::<Vec<_>>(),
         parent: tier.parent.as_ref().map(|parent| &chain[&parent.value]),
     })?)
 }
@@ -322,7 +324,7 @@ fn publish(
     Ok(made)
 }
 
-/// Removes the unpacked data of all packages of a plan.
+/// Removes the unpacked data of all packages and tarballs of a plan.
 fn forget(workshop: &Workshop, plan: &Plan<'_>) -> Result<(), Failures> {
     workshop.observer.tell(Event::Step(format!(
         "unpacked data of {} {} in the cache are damaged; they are made anew",
@@ -330,6 +332,9 @@ fn forget(workshop: &Workshop, plan: &Plan<'_>) -> Result<(), Failures> {
     )));
     for package in plan.steps.iter().flat_map(|step| plan.packages(step)) {
         unpack::forget(&package.sha256, &workshop.cache)?;
+    }
+    for tarball in tarballs::of(plan) {
+        unpack::forget(tarball, &workshop.cache)?;
     }
     Ok(())
 }

@@ -174,8 +174,8 @@ pub(super) fn read_lock(distribution: &Distribution) -> Result<Option<Lock>, Loc
     Ok(lock)
 }
 
-/// What keeps a lock from fitting the manifests, for the architectures that matter, in words;
-/// `None`: it fits.
+/// What keeps a lock from fitting the manifests and the folders of .debs that they name, for the
+/// architectures that matter, in words; `None`: it fits.
 pub(super) fn staleness(
     distribution: &Distribution,
     lock: &Lock,
@@ -185,7 +185,13 @@ pub(super) fn staleness(
     for keys in [&mut stale.new, &mut stale.changed, &mut stale.removed] {
         keys.retain(|(architecture, _)| matters(*architecture));
     }
-    (!stale.is_fresh()).then(|| stale.to_string())
+    if !stale.is_fresh() {
+        return Some(stale.to_string());
+    }
+    let inputs = lock.architectures.iter().filter(|(architecture, _)| matters(**architecture));
+    let packages = inputs.flat_map(|(_, inputs)| inputs.packages.values()).map(|locked| &locked.package);
+    let changed = archive::changed_debs(&distribution.archive, packages);
+    (!changed.is_empty()).then(|| changed.join("; "))
 }
 
 /// The lock, for those who only read it: one that is not there or does not fit is an error.
@@ -377,6 +383,10 @@ fn hold(
     let Some((source, origin)) = source_of(distribution, old, &package.from) else {
         return Ok(false); // its source is gone from archive.toml
     };
+    if source.folder.is_some() {
+        // The folder says what its packages are now. Of a .deb that was built again the version counts.
+        return Ok(index.find(package).is_some());
+    }
     let deb = match workshop.fetcher.blob(&origin, &super::packages::wanted(package)) {
         Ok(deb) => deb,
         Err(error) if error.answered_gone() => {

@@ -8,6 +8,7 @@ use super::{
     Failures, Workshop,
     errors::{UnknownSource, UnpacksOtherwise},
     plan::{Plan, Step},
+    tarballs,
 };
 use crate::{
     archive::{self, Package},
@@ -17,7 +18,7 @@ use crate::{
     unpack::{self, UnpackError, Unpacked},
 };
 
-/// Everything that a round needs of packages, by the SHA-256 of the .deb.
+/// Everything that a round needs of packages and tarballs, by the SHA-256 of the file.
 pub(super) type Packages = BTreeMap<Sha256, Unpacked>;
 
 /// What packages unpack to ([`Unpacked::digest`]), by the SHA-256 of the .deb.
@@ -57,7 +58,7 @@ pub(super) struct GonePackage {
 /// What fetching a locked .deb needs to know of it.
 pub(super) fn wanted(package: &Package) -> Wanted {
     Wanted {
-        paths: vec![package.path.to_string()],
+        paths: archive::places(package),
         size: package.size,
         checksum: Checksum::Sha256(package.sha256),
         label: format!("{} {}", package.name, package.version),
@@ -78,7 +79,7 @@ pub(super) fn expected(package: &Package) -> unpack::Expected {
     }
 }
 
-/// The packages of some steps: recalled from the cache, the others fetched and unpacked.
+/// The packages and tarballs of some steps: recalled from the cache, the others fetched and unpacked.
 pub(super) fn unpacked<'p>(
     workshop: &Workshop,
     steps: impl IntoIterator<Item = (&'p Plan<'p>, &'p Step)>,
@@ -86,14 +87,15 @@ pub(super) fn unpacked<'p>(
     let mut packages = Packages::new();
     // By SHA-256: `Architecture: all` packages are shared.
     let mut missing: BTreeMap<Sha256, (&Plan<'_>, &Package)> = BTreeMap::new();
-    for (plan, step) in steps {
+    let steps: Vec<_> = steps.into_iter().collect();
+    for (plan, step) in &steps {
         for package in plan.packages(step) {
             if packages.contains_key(&package.sha256) || missing.contains_key(&package.sha256) {
                 continue;
             }
             match unpack::recall(&expected(package), &workshop.cache)? {
                 Some(found) => drop(packages.insert(package.sha256, found)),
-                None => drop(missing.insert(package.sha256, (plan, package))),
+                None => drop(missing.insert(package.sha256, (*plan, package))),
             }
         }
     }
@@ -102,6 +104,7 @@ pub(super) fn unpacked<'p>(
     let damaged = unpack_missing(workshop, missing, &mut packages, true)?;
     // A download that is not what its name says: fetched anew, and believed or refused for good.
     unpack_missing(workshop, damaged, &mut packages, false)?;
+    tarballs::add(workshop, &steps, &mut packages)?;
     Ok(packages)
 }
 

@@ -189,6 +189,9 @@ pub enum Refusal {
     /// Extended attributes where none can be kept.
     #[error("it has extended attributes, which {0} cannot have here")]
     Xattrs(&'static str),
+    /// A name that whoever unpacks a layer takes for an order to delete (OCI image-spec, layer.md).
+    #[error("it is a whiteout: whoever unpacks a layer would delete something")]
+    Whiteout,
     /// Bytes that a reader that stops at the end would not see.
     #[error("there are bytes after the end of the archive")]
     AfterTheEnd,

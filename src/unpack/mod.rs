@@ -10,6 +10,7 @@ mod error;
 mod limits;
 mod table;
 mod tar;
+mod tarball;
 
 use std::{
     cell::Cell,
@@ -23,6 +24,7 @@ use rayon::prelude::*;
 
 pub use error::{Difference, Refusal, UnpackError};
 pub use limits::Limits;
+pub use tarball::{TarballError, recall_tarball, unpack_tarball};
 
 use self::{collect::Stop, table::Table, tar::TarError};
 use crate::{
@@ -149,10 +151,11 @@ pub fn recall(expected: &Expected, cache: &Cache) -> Result<Option<Unpacked>, Un
     Ok(Some(table.into_unpacked(Arc::new(Spool::new(spool)))))
 }
 
-/// Removes what the cache has of a package. For whoever finds that contents do not have their digest:
+/// Removes what the cache has of a package or tarball. For whoever finds that contents do not have their digest:
 /// a table vouches for its spool's size alone, and a power cut can leave zeros. Errors name the path.
 pub fn forget(sha256: &Sha256, cache: &Cache) -> Result<(), WriteError> {
-    for key in [table_key(sha256), spool_key(sha256)] {
+    let keys = [table_key(sha256), spool_key(sha256), tarball::table_key(sha256), tarball::spool_key(sha256)];
+    for key in keys {
         let path = cache.derived_path(KIND, &key);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(WriteError { path, source }),

@@ -120,6 +120,7 @@ pub fn world(packages: &[Pkg]) -> World {
         symlinks: Vec::new(),
         files: Vec::new(),
         checks: Default::default(),
+        archives: Vec::new(),
         generate: Generate { dpkg_status: false, ..Generate::default() },
     };
     World { merged_usr: false, tier, name: "d/t".into(), packages: packages.to_vec() }
@@ -205,6 +206,7 @@ impl World {
         let beside = read_beside(&self.tier).unwrap_or_default();
         let composed = compose(&Composition {
             beside: &beside,
+            archives: &[],
             archive: &archive,
             tier: &self.tier,
             name: &self.name,

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archives;
 mod audit;
 mod build;
 mod check;
@@ -14,6 +15,7 @@ mod limits;
 mod lock;
 mod packages;
 mod show;
+mod sources;
 mod status;
 mod trust;
 mod why;

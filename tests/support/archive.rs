@@ -62,6 +62,10 @@ pub struct TestSuite {
     pub around: (String, String),
     /// The signed message comes twice.
     pub twice: bool,
+    /// A flat repository whose Filename fields are relative to its own folder, not to the root.
+    pub from_folder: bool,
+    /// The text of every index, in place of that of its packages.
+    pub text: Option<String>,
 }
 
 impl TestSuite {
@@ -87,6 +91,8 @@ impl TestSuite {
             more_fields: String::new(),
             around: Default::default(),
             twice: false,
+            from_folder: false,
+            text: None,
         }
     }
 
@@ -118,6 +124,9 @@ impl TestSuite {
 
     /// The text of one Packages index.
     pub fn packages_text(&self, component: &str, architecture: &str) -> String {
+        if let Some(text) = &self.text {
+            return text.clone();
+        }
         let mut text = String::new();
         for (_, deb) in self.packages.iter().filter(|(of, deb)| {
             let here =
@@ -125,6 +134,7 @@ impl TestSuite {
             of == component && here
         }) {
             let path = match self.flat() {
+                true if self.from_folder => format!("./{}", deb.file_name()),
                 true => format!("./{}", self.pool(component, deb)),
                 false => self.pool(component, deb),
             };

@@ -5,6 +5,7 @@ mod container;
 mod entries;
 mod mutants;
 mod store;
+mod tarball;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 

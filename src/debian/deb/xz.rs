@@ -335,6 +335,8 @@ enum Now<R> {
     Whole(Cursor<Vec<u8>>, #[expect(dead_code, reason = "given back with the bytes")] Share),
     /// A block that is decoded as it is read.
     Alone(Box<Alone<R>>),
+    /// Streams whose blocks do not say how long they are.
+    Rest(Box<Lzma<Chain<Cursor<Vec<u8>>, R>>>),
 }
 
 struct Blocks<R> {
@@ -345,6 +347,8 @@ struct Blocks<R> {
     memory: u64,
     /// The block whose header was read last; `None` behind the last one.
     next: Option<Block>,
+    /// Of a stream whose first block does not say how long it is, what was read.
+    rest: Option<Vec<u8>>,
     ahead: VecDeque<Ahead>,
     records: Records,
     now: Now<R>,
@@ -357,6 +361,7 @@ impl<R: BufRead> Blocks<R> {
             flags: first.flags,
             memory,
             next: Some(first),
+            rest: None,
             ahead: VecDeque::new(),
             records: Records::new(),
             now: Now::Nothing,
@@ -381,6 +386,12 @@ impl<R: BufRead> Blocks<R> {
             let block =
                 work_until(&receive).expect("the block's task sends").unwrap_or_else(|panic| resume_unwind(panic))?;
             self.now = Now::Whole(Cursor::new(block), share);
+            return Ok(true);
+        }
+        if let Some(seen) = self.rest.take() {
+            let body = self.body.take().expect("no block is being read");
+            let stream = Stream::new_stream_decoder(self.memory, CONCATENATED)?;
+            self.now = Now::Rest(Box::new(Lzma::new(stream, Cursor::new(seen).chain(body), self.memory)));
             return Ok(true);
         }
         let Some(block) = self.next.take() else { return Ok(false) };
@@ -428,10 +439,15 @@ impl<R: BufRead> Blocks<R> {
                 None => return Err(at_end(io::ErrorKind::UnexpectedEof.into())),
                 Some(0) => {}
                 Some(_) => {
-                    let block = Block::read(body, self.flags, &mut Vec::new())?;
-                    self.next = Some(block.ok_or_else(|| {
-                        io::Error::other("a block does not say how long it is, though the first one does")
-                    })?);
+                    let mut seen = Header::write(self.flags).to_vec();
+                    match Block::read(body, self.flags, &mut seen)? {
+                        Some(block) => self.next = Some(block),
+                        None if self.records.count == 0 => self.rest = Some(seen),
+                        None => {
+                            let text = "a block does not say how long it is, though the ones before it do";
+                            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                        }
+                    }
                     return Ok(());
                 }
             }
@@ -458,6 +474,7 @@ impl<R: BufRead> Read for Blocks<R> {
                 Now::Nothing => 0,
                 Now::Whole(bytes, _) => bytes.read(buffer)?,
                 Now::Alone(decoder) => decoder.read(buffer)?,
+                Now::Rest(decoder) => return decoder.read(buffer),
             };
             if count > 0 || buffer.is_empty() {
                 return Ok(count);
@@ -546,8 +563,12 @@ mod tests {
             let mut file = encode(&pieces);
             file.resize(file.len() + 4 * padding, 0);
             file.extend(encode(&more));
+            let plain = Stream::new_easy_encoder(1, Check::Crc32).unwrap();
+            xz2::bufread::XzEncoder::new_stream(&b"a block without sizes"[..], plain).read_to_end(&mut file).unwrap();
+            file.extend(encode(&more));
+            let wanted = [&pieces.concat(), &more.concat(), &b"a block without sizes"[..], &more.concat()].concat();
             for threads in [1, 2, 5] {
-                prop_assert!(in_pool(threads, || ours(&file)).unwrap() == [pieces.concat(), more.concat()].concat());
+                prop_assert!(in_pool(threads, || ours(&file)).unwrap() == wanted);
             }
         }
 

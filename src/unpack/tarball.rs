@@ -1,0 +1,227 @@
+//! A tarball of a manifest becomes a table of entries and a spool, through the same reader and the
+//! same bounds as a .deb's data.tar. Nothing in it is run.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Read, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use miette::Diagnostic;
+
+use super::{
+    DECODED, FORMAT, KIND, LONGEST_TABLE, Limits, READ, Refusal, Unpacked,
+    collect::{self, Stop},
+    table::{Record, Table},
+    tar::TarError,
+};
+use crate::{
+    cache::{Cache, CacheError},
+    debian::deb::{ControlMembers, decode},
+    ground::{Class, Failure, Sha256, Sha256Hasher, open_regular, printable, read_at_most},
+    rootfs::Spool,
+};
+
+/// A tarball could not be unpacked. `tarball` is what the manifest calls it.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum TarballError {
+    /// Its file cannot be read.
+    #[error("{tarball}: cannot read {}: {source}", path.display())]
+    #[diagnostic(
+        code(debstrata::unpack::tarball_read),
+        help("see what the system says about this file; in the cache it can be deleted, then it is fetched again")
+    )]
+    Read {
+        /// Which one.
+        tarball: String,
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not the one that the manifest names.
+    #[error("{tarball}: {} is not the file that was verified: its SHA-256 is {found}", path.display())]
+    #[diagnostic(
+        code(debstrata::unpack::tarball_changed),
+        help("delete this file and run the same command again; it is fetched anew")
+    )]
+    Changed {
+        /// Which one.
+        tarball: String,
+        /// Its file.
+        path: PathBuf,
+        /// What it hashes to.
+        found: Sha256,
+    },
+    /// It cannot be decompressed, or is no tar.
+    #[error("{tarball} cannot be unpacked: {source}")]
+    #[diagnostic(
+        code(debstrata::unpack::tarball),
+        help("it must be a tar archive, plain or compressed by gzip, xz, zstd or bzip2")
+    )]
+    Format {
+        /// Which one.
+        tarball: String,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// An entry that no layer may have.
+    #[error("{tarball} has {entry}: {reason}")]
+    #[diagnostic(
+        code(debstrata::unpack::tarball_entry),
+        help("such an entry cannot become part of a layer: make the tarball without it, or use another one")
+    )]
+    Entry {
+        /// Which one.
+        tarball: String,
+        /// The entry's name as the archive writes it, safe to print.
+        entry: String,
+        /// What is wrong with it.
+        reason: Box<Refusal>,
+    },
+    /// More than the ceilings allow.
+    #[error("{tarball} has more than {limit} {what}")]
+    #[diagnostic(
+        code(debstrata::unpack::tarball_too_much),
+        help("this is a ceiling against archives that are made to exhaust a machine; use another one")
+    )]
+    TooMuch {
+        /// Which one.
+        tarball: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// The ceiling.
+        limit: u64,
+    },
+    /// The cache does not take the unpacked data.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cache(#[from] Box<CacheError>),
+}
+
+impl Failure for TarballError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Cache(error) => error.class(),
+            Self::Read { .. } | Self::Changed { .. } => Class::World,
+            Self::Format { .. } | Self::Entry { .. } | Self::TooMuch { .. } => Class::User,
+        }
+    }
+}
+
+pub(super) fn spool_key(sha256: &Sha256) -> String {
+    format!("{sha256}-tarball-{FORMAT}.spool")
+}
+
+pub(super) fn table_key(sha256: &Sha256) -> String {
+    format!("{sha256}-tarball-{FORMAT}.table")
+}
+
+/// What the cache has of a tarball from an earlier run; the tarball itself is not needed. Anything
+/// damaged is as if it were not there.
+pub fn recall_tarball(sha256: &Sha256, cache: &Cache) -> Option<Unpacked> {
+    let spool = cache.derived_path(KIND, &spool_key(sha256));
+    let table = open_regular(&cache.derived_path(KIND, &table_key(sha256))).ok()?;
+    let table = Table::decode(&read_at_most(table, LONGEST_TABLE).ok()?)?;
+    let whole = table.deb == *sha256 && table.spool_size == fs::metadata(&spool).ok()?.len();
+    whole.then(|| table.into_unpacked(Arc::new(Spool::new(spool))))
+}
+
+/// Unpacks the file at `path`, whose digest must be `sha256`, into the cache. Its first bytes say how it
+/// is compressed. Nothing of a refused tarball stays in the cache.
+pub fn unpack_tarball(
+    path: &Path,
+    tarball: &str,
+    sha256: &Sha256,
+    cache: &Cache,
+    limits: &Limits,
+) -> Result<Unpacked, TarballError> {
+    let unreadable = |source| TarballError::Read { tarball: tarball.to_owned(), path: path.to_owned(), source };
+    let file = open_regular(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let mut reader = BufReader::with_capacity(READ, Hashed { file, hasher: Sha256Hasher::new() });
+    // Either a table, or why there is none; a failure to write is the cache's own error.
+    let mut outcome = None;
+    let written = cache.put_derived(KIND, &spool_key(sha256), |spool| {
+        let made = match read(&mut reader, size, sha256, spool, limits) {
+            Err(Stop::Write(error)) => return Err(error),
+            Err(Stop::Package(error)) => Err(refusal(tarball, error)),
+            Ok(table) => Ok(table),
+        };
+        // All of the file is hashed, also behind an error: a file that is not the verified one explains
+        // every other fault.
+        let outcome = outcome.insert(match io::copy(&mut reader, &mut io::sink()) {
+            Ok(_) => match reader.get_ref().hasher.clone().finish() {
+                found if found == *sha256 => made,
+                found => Err(TarballError::Changed { tarball: tarball.to_owned(), path: path.to_owned(), found }),
+            },
+            Err(error) => Err(unreadable(error)),
+        });
+        if outcome.is_ok() { Ok(()) } else { Err(io::Error::other("the tarball is refused")) }
+    });
+    let table = match outcome {
+        Some(Err(error)) => return Err(error),
+        Some(Ok(table)) => Some(table),
+        None => None,
+    };
+    let spool = written.map_err(Box::new)?;
+    let table = table.expect("a spool that was written has a table");
+    let bytes = table.encode();
+    cache.put_derived(KIND, &table_key(sha256), |file| file.write_all(&bytes)).map_err(Box::new)?;
+    Ok(table.into_unpacked(Arc::new(Spool::new(spool))))
+}
+
+fn read(
+    reader: &mut BufReader<Hashed>,
+    size: u64,
+    sha256: &Sha256,
+    spool: &mut File,
+    limits: &Limits,
+) -> Result<Table, Stop> {
+    let broken = |error| Stop::Package(TarError::Read(error));
+    let form = form(reader.fill_buf().map_err(broken)?);
+    let data = decode(form, reader, size, limits.deb.memory).map_err(broken)?;
+    let data = BufReader::with_capacity(DECODED, data);
+    let (records, spool_size) = collect::collect(data, limits.unpacked_of(size), sha256, spool, limits)?;
+    let whiteout = |record: &&Record| record.path.names().any(|name| name.starts_with(b".wh."));
+    if let Some(record) = records.iter().find(whiteout) {
+        let (entry, reason) = (printable(record.path.as_bytes()), Refusal::Whiteout);
+        return Err(Stop::Package(TarError::Entry { entry, reason }));
+    }
+    Ok(Table { deb: *sha256, spool_size, control: ControlMembers::new(), records })
+}
+
+/// How a stream that begins so is compressed, as the end of a file's name says it.
+fn form(beginning: &[u8]) -> &'static str {
+    match beginning {
+        [0x1f, 0x8b, ..] => ".gz",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => ".xz",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => ".zst",
+        [b'B', b'Z', b'h', ..] => ".bz2",
+        _ => "",
+    }
+}
+
+fn refusal(tarball: &str, error: TarError) -> TarballError {
+    let tarball = tarball.to_owned();
+    match error {
+        TarError::Read(source) => TarballError::Format { tarball, source },
+        TarError::Entry { entry, reason } => TarballError::Entry { tarball, entry, reason: Box::new(reason) },
+        TarError::TooMuch { what, limit } => TarballError::TooMuch { tarball, what, limit },
+    }
+}
+
+/// The tarball's file: every byte that is read is hashed.
+struct Hashed {
+    file: File,
+    hasher: Sha256Hasher,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
