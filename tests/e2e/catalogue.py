@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Starts the program of every catalogue tier in a chroot of its merged layers, for the architecture of
+this machine. Needs root, and the layers that `debstrata build` wrote to out/."""
+
+import json
+import os
+import shutil
+import subprocess
+
+from common import ROOT, Wrong, debstrata, expect, main, run, say, scratch
+
+ARCHITECTURE = run("dpkg", "--print-architecture").stdout.strip()
+
+HELLO = """
+import java.util.*;
+public class Hello {
+    public static void main(String[] arguments) throws Exception {
+        var words = new TreeMap<String, Integer>(Map.of("hello", 1));
+        System.out.println(words + " " + java.nio.charset.Charset.defaultCharset()
+            + " " + java.security.KeyStore.getInstance(new java.io.File("/etc/ssl/certs/java/cacerts"),
+                "changeit".toCharArray()).size() / 100);
+    }
+}
+"""
+
+CLONE = """
+set -e
+cd /tmp
+git init --quiet --initial-branch main origin
+git -C origin -c user.name=a -c user.email=a@example.org commit --quiet --allow-empty -m first
+git clone --quiet origin copy
+git -C copy log --format=%s
+"""
+
+SERVE = """
+import http.server, ssl, sqlite3, ctypes, zoneinfo, hashlib, lzma, bz2, zlib, json, decimal, curses, readline, uuid
+print(sqlite3.connect(":memory:").execute("select 6 * 7").fetchone()[0],
+      len(ssl.create_default_context().get_ca_certs()) > 100,
+      ctypes.CDLL("libc.so.6").abs(-3),
+      zoneinfo.ZoneInfo("Europe/Berlin"))
+"""
+
+# Tier: what is run in it, as [[program, argument ...]], with what its output must hold. A program `sh`
+# runs busybox's shell, which is laid beside the tier: a tier need not have one.
+PROGRAMS = {
+    "busybox": [(["/busybox/sh", "-c", "echo $((6 * 7)); ls / | head -1"], ["42", "b"])],
+    "curl": [
+        (["/usr/bin/curl", "--version"], ["https", "OpenSSL/3."]),
+        (["/usr/bin/curl", "--silent", "file:///etc/passwd"], ["nonroot:x:65532"]),
+    ],
+    "git": [
+        (["/usr/bin/git", "--version"], ["git version 2."]),
+        (["sh", "-c", CLONE], ["first"]),
+    ],
+    "iptables": [
+        (["/usr/sbin/iptables", "--version"], ["iptables v1."]),
+        (["/usr/sbin/ip6tables-nft", "--version"], ["nf_tables"]),
+    ],
+    "nginx": [(["/usr/sbin/nginx", "-t"], ["test is successful"])],
+    "nodejs": [
+        (["/usr/bin/node", "--version"], ["v20."]),
+        (["/usr/bin/node", "-e", "console.log(require('zlib').gzipSync('x').length > 9, Intl.NumberFormat('de').format(1234.5))"],
+         ["true 1.234,5"]),
+        (["/usr/bin/node", "-e", "console.log(require('crypto').createHash('sha256').update('').digest('hex').slice(0, 8))"],
+         ["e3b0c442"]),
+    ],
+    "openjdk21": [
+        (["/usr/bin/java", "-version"], ["21."]),
+        (["/usr/bin/java", "-cp", "/srv", "Hello"], ["{hello=1} UTF-8 1"]),
+    ],
+    "openjdk25": [
+        (["/usr/bin/java", "-version"], ["25."]),
+        (["/usr/bin/java", "-cp", "/srv", "Hello"], ["{hello=1} UTF-8 1"]),
+    ],
+    "psql": [
+        (["/usr/bin/psql", "--version"], ["psql (PostgreSQL)"]),
+        (["/usr/bin/pg_dump", "--version"], ["pg_dump (PostgreSQL)"]),
+    ],
+    "python3": [
+        (["/usr/bin/python3", "-c", "import ssl, sqlite3, ctypes; print('imported')"], ["imported"]),
+        (["/usr/bin/python3", "-c", SERVE], ["42 True 3 Europe/Berlin"]),
+        (["/usr/bin/python3", "-c", "import ctypes.util; print(ctypes.util.find_library('ssl'))"], ["libssl.so"]),
+    ],
+}
+
+
+def layers(tier):
+    """The layers of a tier's chain, parents first."""
+    shown = json.loads(debstrata(ROOT, "show", tier, "--arch", ARCHITECTURE, "--json").stdout)
+    folder = ROOT / "out" / tier.split("/")[0] / ARCHITECTURE
+    return [folder / f"{layer['tier']}.tar.gz" for layer in shown["layers"]]
+
+
+def root_of(tier, folder, beside):
+    """The merged tree, with the few things that a container runtime adds, and what the test needs."""
+    root = folder / tier.replace("/", "-")
+    root.mkdir()
+    for layer in layers(tier):
+        expect(layer.exists(), f"{layer} is not there: run `debstrata build` first")
+        run("tar", "--extract", "--gzip", "--numeric-owner", "--same-permissions", "--directory", root, "--file", layer)
+    (root / "dev").mkdir(exist_ok=True)
+    for name, minor in (("null", 3), ("zero", 5), ("urandom", 9)):
+        if not (root / "dev" / name).exists():
+            os.mknod(root / "dev" / name, 0o666 | 0o020000, os.makedev(1, minor))
+    (root / "proc").mkdir(exist_ok=True)
+    for path, source in beside.items():
+        path = root / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, path)
+    return root
+
+
+def start(tier, root, command, wanted, environment):
+    if command[0] == "sh":
+        command = ["/test/busybox", *command]
+    # Namespaces of its own: the tier sees its own /proc, and nothing stays mounted.
+    done = subprocess.run(
+        ["unshare", "--mount", "--pid", "--fork", "--net", "sh", "-c",
+         'mount -t proc proc "$1/proc"; root=$1; shift; exec chroot "$root" "$@"', "sh", root, *command],
+        capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL, timeout=300,
+    )
+    said = done.stdout + done.stderr
+    expect(done.returncode == 0, f"{tier}: {command} ended with {done.returncode}\n{said}")
+    for text in wanted:
+        expect(text in said, f"{tier}: {command} does not say {text!r}\n{said}")
+
+
+def every_program_starts():
+    if os.geteuid() != 0:
+        raise Wrong("chroot needs root")
+    catalogue = {path.stem for path in (ROOT / "manifests/debian13").glob("*.toml")}
+    expect(set(PROGRAMS) <= catalogue, f"no manifest for {sorted(set(PROGRAMS) - catalogue)}")
+    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
+                   "HOME": "/root", "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
+    with scratch() as folder:
+        (folder / "Hello.java").write_text(HELLO)
+        run("javac", "--release", "17", "-d", folder, folder / "Hello.java")
+        beside = {"test/busybox": shutil.which("busybox"), "srv/Hello.class": folder / "Hello.class"}
+        for tier, programs in PROGRAMS.items():
+            tier = f"debian13/{tier}"
+            root = root_of(tier, folder, beside)
+            for command, wanted in programs:
+                start(tier, root, command, wanted, environment)
+            say(f"{tier}: {len(programs)} programs started")
+            shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main([every_program_starts])
