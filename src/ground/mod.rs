@@ -5,6 +5,7 @@
 
 mod class;
 mod event;
+mod links;
 mod path;
 mod read;
 mod sha256;
@@ -13,6 +14,7 @@ mod write;
 
 pub use class::{Class, Failure};
 pub use event::{Event, Observer, Silent, Work};
+pub use links::{TooManyLinks, follow};
 pub use path::{PathError, RootPath, printable};
 pub use read::{TooLong, open_regular, read_at_most};
 pub use sha256::{DiffId, HexError, Sha256, Sha256Hasher};

@@ -149,7 +149,7 @@ fn spell_mode(canon: &mut Canon, mode: u16, owner: &Ownership) {
 }
 
 fn spell_generate(canon: &mut Canon, generate: &Generate) {
-    let Generate { ca_certificates, os_release, dpkg_status } = generate;
+    let Generate { ca_certificates, os_release, dpkg_status, ld_so_cache } = generate;
     canon.text("ca-certificates", ca_certificates.is_some());
     if let Some(fields) = os_release {
         canon.list("os-release", &fields.value, |canon, (key, value)| {
@@ -158,4 +158,6 @@ fn spell_generate(canon: &mut Canon, generate: &Generate) {
         });
     }
     canon.text("dpkg-status", dpkg_status);
+    // Not spelt where it is off, which keeps the recipes of before.
+    canon.optional("ld-so-cache", ld_so_cache.as_ref().map(|_| true));
 }

@@ -295,7 +295,7 @@ pub static GENERATE: Table = Table {
             Kind::Either(&[Kind::Choice(&[("status.d", Status::Now)]), Kind::Bool]),
             "/var/lib/dpkg/status.d for scanners; on by default.",
         ),
-        later_unless_off("ld-so-cache", Kind::Bool, "/etc/ld.so.cache."),
+        key("ld-so-cache", Kind::Bool, "/etc/ld.so.cache, as ldconfig writes it; default false."),
         later_unless_off("java-keystore", Kind::Bool, "/etc/ssl/certs/java/cacerts."),
         later_unless_off("locales", Kind::List(&Kind::Line), "Locales to keep."),
     ],

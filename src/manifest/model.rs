@@ -275,11 +275,13 @@ pub struct Generate {
     pub os_release: Option<Spanned<Vec<(String, String)>>>,
     /// `/var/lib/dpkg/status.d`; on by default.
     pub dpkg_status: bool,
+    /// `/etc/ld.so.cache`; the span is the key's.
+    pub ld_so_cache: Option<Span>,
 }
 
 impl Default for Generate {
     fn default() -> Self {
-        Self { ca_certificates: None, os_release: None, dpkg_status: true }
+        Self { ca_certificates: None, os_release: None, dpkg_status: true, ld_so_cache: None }
     }
 }
 

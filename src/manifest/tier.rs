@@ -372,6 +372,7 @@ fn read_generate(fields: &mut Fields, findings: &mut Findings) -> Generate {
     if let Some(status) = table.take::<Value>("dpkg-status") {
         generate.dpkg_status = !matches!(status, Value::Bool(false));
     }
+    generate.ld_so_cache = table.spanned::<bool>("ld-so-cache").filter(|wanted| wanted.value).map(|wanted| wanted.span);
     generate
 }
 
@@ -400,6 +401,7 @@ fn paths_once(tier: &Tier, findings: &mut Findings) {
     made(b"/etc/passwd", tier.users.first().map(|user| user.span.clone()), "[[users]]");
     made(b"/etc/group", tier.groups.first().map(|group| group.span.clone()), "[[groups]]");
     made(b"/etc/ssl/certs/ca-certificates.crt", tier.generate.ca_certificates.clone(), "generate.ca-certificates");
+    made(b"/etc/ld.so.cache", tier.generate.ld_so_cache.clone(), "generate.ld-so-cache");
     made(
         b"/usr/lib/os-release",
         tier.generate.os_release.as_ref().map(|fields| fields.span.clone()),
