@@ -236,6 +236,7 @@ fn tier() -> Tier {
         packages: question().wishes,
         dependencies: Dependencies::None,
         omit: question().omit,
+        allow_missing: Vec::new(),
         globs: Globs {
             tier: rule(&["/usr/**", "/etc/**"], &["/usr/share/man/**", "/x"]),
             packages: BTreeMap::from([("ca-certificates".into(), at(rule(&["/a"], &[])))]),

@@ -8,6 +8,7 @@
 mod declare;
 mod error;
 mod finish;
+mod kept;
 mod layout;
 mod merge;
 mod remark;
@@ -27,6 +28,7 @@ use crate::{
 pub use crate::generate::Accounts;
 pub use declare::read_beside;
 pub use error::ComposeError;
+pub use kept::{Kept, kept};
 pub use remark::Remark;
 
 /// The contents of files beside a manifest, by their place on this machine.

@@ -19,6 +19,8 @@ pub use read::{read, read_bytes};
 pub use search::{Asker, Found, Loader, Tree};
 pub use versions::{Versions, missing_versions};
 
+use crate::debian::Architecture;
+
 /// The size of addresses in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bits {
@@ -85,6 +87,25 @@ pub struct Elf {
     /// `GNU_PROPERTY_X86_ISA_1_NEEDED`: bit 0 is x86-64-baseline, bit 1 x86-64-v2 ...; 0 where it says
     /// nothing.
     pub isa_needed: u32,
+}
+
+impl Abi {
+    /// Whether programs of this architecture are such files.
+    pub fn is_native(&self, architecture: Architecture) -> bool {
+        // e_machine of elf(5).
+        let (machine, bits, big_endian) = match architecture.name() {
+            "amd64" => (62, Bits::Bits64, false),
+            "arm64" => (183, Bits::Bits64, false),
+            "armhf" => (40, Bits::Bits32, false),
+            "i386" => (3, Bits::Bits32, false),
+            "loong64" => (258, Bits::Bits64, false),
+            "ppc64el" => (21, Bits::Bits64, false),
+            "riscv64" => (243, Bits::Bits64, false),
+            "s390x" => (22, Bits::Bits64, true),
+            _ => return false,
+        };
+        (self.machine, self.bits, self.big_endian) == (machine, bits, big_endian)
+    }
 }
 
 impl Elf {

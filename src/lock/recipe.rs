@@ -49,6 +49,7 @@ pub fn recipe<E>(
         packages: _,
         dependencies: _,
         omit: _,
+        allow_missing: _,
         globs,
         users,
         groups,
@@ -104,7 +105,7 @@ fn spell_package(canon: &mut Canon, package: &Package) {
     canon.text("sha256", sha256);
 }
 
-fn spell_globs(canon: &mut Canon, globs: &Globs) {
+pub(super) fn spell_globs(canon: &mut Canon, globs: &Globs) {
     let Globs { tier, packages } = globs;
     spell_rule(canon, tier);
     canon.list("package-globs", packages, |canon, (package, rule)| {

@@ -137,11 +137,11 @@ pub static TIER: Table = Table {
         key("packages", Kind::List(&Kind::Wish), "What this tier adds."),
         key(
             "dependencies",
-            Kind::Choice(&[("all", Status::Now), ("none", Status::Now), ("linked", Status::Later)]),
+            Kind::Choice(&[("all", Status::Now), ("none", Status::Now), ("linked", Status::Now)]),
             "Which dependencies follow; default \"all\".",
         ),
         key("omit", Kind::List(&Kind::Table(&OMISSION)), "Dependencies that are left out on purpose."),
-        later_unless_off("allow-missing", Kind::List(&Kind::Table(&MISSING)), "Libraries that may be missing."),
+        key("allow-missing", Kind::List(&Kind::Table(&MISSING)), "Libraries that may be missing."),
         later_unless_off("allow-scripts", Kind::List(&Kind::Table(&SCRIPT)), "Maintainer scripts that are known."),
         key("globs", Kind::Table(&GLOBS), "Which files of packages are kept."),
         key("users", Kind::List(&Kind::Table(&USER)), "Lines of /etc/passwd."),

@@ -108,6 +108,8 @@ pub struct Tier {
     pub dependencies: Dependencies,
     /// Dependencies that are left out on purpose.
     pub omit: Vec<Omission>,
+    /// Libraries that may be missing (with `Dependencies::Linked`, and for lints).
+    pub allow_missing: Vec<Missing>,
     /// Which files of packages are kept.
     pub globs: Globs,
     /// `[[users]]`
@@ -141,6 +143,8 @@ pub enum Dependencies {
     All,
     /// Only what `packages` names.
     None,
+    /// Of all, what kept files really need.
+    Linked,
 }
 
 /// One entry of `omit`.
@@ -148,6 +152,15 @@ pub enum Dependencies {
 pub struct Omission {
     /// The package (or the virtual one) that is not followed.
     pub package: Spanned<String>,
+    /// Why, for readers and reports.
+    pub reason: String,
+}
+
+/// One entry of `allow-missing`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// As files ask for it, such as `libfoo.so.1`.
+    pub library: Spanned<String>,
     /// Why, for readers and reports.
     pub reason: String,
 }
