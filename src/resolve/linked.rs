@@ -14,7 +14,7 @@ use std::{
 use super::{Answer, Chosen, Question, Reason, ResolveError};
 use crate::{
     archive::{Index, Package},
-    debian::{Relation, relation::Operator, relation::parse_relations},
+    debian::relation::{Operator, parse_relations},
     elf::{Asker, Elf, Loader, Priority, Tree},
     ground::{RootPath, Span, follow, printable},
 };
@@ -191,14 +191,13 @@ pub fn link<L: Linkage>(
     Ok(Linked { answer, saved, saved_size, remarks })
 }
 
-/// A dependency: which package, and whether it must be of exactly this version.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A dependency: which package, and whether it must be of just this version.
 struct Edge {
     to: usize,
     exact: bool,
 }
 
-/// What each package depends on, among these.
+/// What each package depends on, among these, in the order of its relations.
 fn edges(index: &Index, packages: &[&Package]) -> Vec<Vec<Edge>> {
     let records: Vec<_> = packages.iter().map(|package| index.find(package).map(|found| found.record)).collect();
     let mut called: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -208,24 +207,29 @@ fn edges(index: &Index, packages: &[&Package]) -> Vec<Vec<Edge>> {
             called.entry(provided.name).or_default().push(number);
         }
     }
-    let of = |relation: Relation| {
-        let each = relation.0.into_iter().flat_map(|alternative| {
-            let exact = matches!(alternative.version, Some((Operator::Equal, _)));
-            let found = called.get(&*alternative.name).cloned().unwrap_or_default();
-            found.into_iter().map(move |to| Edge { to, exact })
-        });
-        each.collect::<Vec<_>>()
-    };
     let all = records.iter().enumerate().map(|(number, record)| {
         let fields = record.iter().flat_map(|record| [record.pre_depends, record.depends]);
         // A field that cannot be read failed the full answer already.
         let relations = fields.flat_map(|text| parse_relations(text).unwrap_or_default());
-        let relations = relations.filter_map(|relation| relation.on(index.architecture()));
+        let relations: Vec<_> = relations.filter_map(|relation| relation.on(index.architecture())).collect();
         let mut edges: Vec<Edge> = Vec::new();
-        for edge in relations.flat_map(of) {
-            if edge.to != number && !edges.contains(&edge) {
-                edges.push(edge);
+        // At least and at most of one package: together they ask for one version too.
+        let (mut low, mut high) = (BTreeSet::new(), BTreeSet::new());
+        for alternative in relations.iter().flat_map(|relation| &relation.0) {
+            for to in called.get(&*alternative.name).into_iter().flatten().copied().filter(|to| *to != number) {
+                match alternative.version.as_ref().map(|(operator, _)| *operator) {
+                    None => {}
+                    Some(Operator::Later | Operator::LaterOrEqual) => drop(low.insert(to)),
+                    Some(Operator::Earlier | Operator::EarlierOrEqual) => drop(high.insert(to)),
+                    Some(Operator::Equal) => drop((low.insert(to), high.insert(to))),
+                }
+                if !edges.iter().any(|edge| edge.to == to) {
+                    edges.push(Edge { to, exact: false });
+                }
             }
+        }
+        for edge in &mut edges {
+            edge.exact = low.contains(&edge.to) && high.contains(&edge.to);
         }
         edges
     });
