@@ -115,6 +115,7 @@ mod tests {
 
     #[test]
     fn a_file_that_includes_itself_ends() {
-        assert_eq!(folders(&[("/etc/ld.so.conf", "/a\ninclude ld.so.conf ld.so.conf\n")]).len(), 65_535);
+        let count = folders(&[("/etc/ld.so.conf", "/a\ninclude ld.so.conf ld.so.conf\n")]).len();
+        assert!((DEEPEST..=MOST_LINES).contains(&count), "{count}");
     }
 }
