@@ -8,6 +8,7 @@ mod audit;
 mod build;
 mod content;
 mod gone;
+mod linked;
 mod lock;
 mod packages;
 mod show;
