@@ -161,3 +161,26 @@ fn a_file_that_is_no_elf_names_itself() {
     world.tier("base", "packages = ['app']");
     world.build();
 }
+
+#[test]
+fn the_cache_of_libraries_is_made_of_the_whole_chain() {
+    let hidden = library("libone1", "libone.so.1", ElfBuilder::library("libone.so.1"));
+    let no_link =
+        empty("libtwo2").file(format!("{LIBRARIES}/libtwo.so.2.1"), 0o644, ElfBuilder::library("libtwo.so.2").build());
+    let libc = libc().file("/etc/ld.so.conf", 0o644, "include /etc/ld.so.conf.d/*.conf\n");
+    let world = World::new(
+        [libc, hidden, no_link],
+        &[
+            ("base", "packages = ['libc6']"),
+            ("top", "parent = 'base'\npackages = ['libone1', 'libtwo2']\n[generate]\nld-so-cache = true"),
+        ],
+    );
+    world.build();
+    let layer = world.layer("top");
+    assert!(layer.contains_key("etc/ld.so.cache"), "{:?}", layer.keys());
+    // As ldconfig would: the link that the package lacks.
+    assert!(layer.contains_key("usr/lib/x86_64-linux-gnu/libtwo.so.2"), "{:?}", layer.keys());
+    world.tier("base", "packages = ['libone1']");
+    world.tier("top", "parent = 'base'\npackages = ['libtwo2']\n[generate]\nld-so-cache = true");
+    world.run(&["build"]).exits(2).says(&["no package of this chain has a libc", "top.toml:5"]);
+}
