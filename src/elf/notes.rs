@@ -65,10 +65,10 @@ impl From<Written> for Dlopen {
 }
 
 /// Reads the notes of one segment.
-pub(super) fn read<'a, E: FileHeader<Endian = Endianness>, S: ReadCacheOps>(
+pub(super) fn read<E: FileHeader<Endian = Endianness>, S: ReadCacheOps>(
     segment: &E::ProgramHeader,
     endian: Endianness,
-    source: &'a ReadCache<S>,
+    source: &ReadCache<S>,
     file: &mut Elf,
 ) -> Result<(), ElfError> {
     // An alignment that nobody knows: no loader reads such a segment either.

@@ -156,8 +156,8 @@ impl<'a, E: FileHeader<Endian = Endianness>, S: ReadCacheOps> File<'a, E, S> {
     }
 }
 
-fn parse<'a, E: FileHeader<Endian = Endianness>, S: ReadCacheOps>(
-    source: &'a ReadCache<S>,
+fn parse<E: FileHeader<Endian = Endianness>, S: ReadCacheOps>(
+    source: &ReadCache<S>,
     bits: Bits,
 ) -> Result<Elf, ElfError> {
     let header = E::parse(source).map_err(|_| malformed("its header is too short or of another version"))?;
@@ -248,7 +248,7 @@ fn dynamic<'a, E: FileHeader<Endian = Endianness>, S: ReadCacheOps>(
             elf::DT_RPATH => &mut elf.rpath,
             elf::DT_RUNPATH => &mut elf.runpath,
             elf::DT_FLAGS_1 => {
-                elf.no_default_libraries = value & u64::from(elf::DF_1_NODEFLIB.0) != 0;
+                elf.no_default_libraries = value & elf::DF_1_NODEFLIB.0 != 0;
                 continue;
             }
             _ => continue,
