@@ -7,6 +7,8 @@ pub mod ground;
 
 pub mod debian;
 
+pub mod elf;
+
 pub mod manifest;
 
 pub mod cache;

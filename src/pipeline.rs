@@ -6,6 +6,7 @@ mod check;
 mod checking;
 mod errors;
 mod failures;
+mod linkage;
 mod locking;
 mod packages;
 mod plan;
@@ -25,7 +26,7 @@ use std::{
 pub use check::{Checked, Found, check};
 pub use failures::{Failures, Located, stdout_failed};
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
-pub use plan::{BuildOptions, BuiltTier, OutputFile};
+pub use plan::{BuildOptions, BuiltTier, OutputFile, ShownSaved};
 pub use select::{Pick, select, select_architectures, select_distributions};
 pub use show::{ShownLayer, ShownPackage, ShownTier, show};
 pub use why::{Asked, why};

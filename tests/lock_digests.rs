@@ -13,10 +13,13 @@ use debstrata::{
     debian::{Alternative, Architecture, Operator, Relation},
     evidence::changes::table,
     ground::{Class, DiffId, Failure, RootPath, Sha256, Source, Spanned},
-    lock::{Ingredients, Inputs, Lock, Output, archive_digests, changes, judge, question_digest, recipe, staleness},
+    lock::{
+        Ingredients, Inputs, Lock, Output, archive_digests, changes, judge, linked_digest, question_digest, recipe,
+        staleness,
+    },
     manifest::{
         Archive, ArchiveSource, DebFolder, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs,
-        Group, Keyring, Omission, Ownership, Symlink, Tarball, TarballPlace, Tier, User, Wish,
+        Group, Keyring, Missing, Omission, Ownership, Symlink, Tarball, TarballPlace, Tier, User, Wish,
     },
     resolve::Question,
 };
@@ -95,6 +98,30 @@ fn edited<T: Clone>(value: &T, edit: fn(&mut T)) -> T {
     let mut other = value.clone();
     edit(&mut other);
     other
+}
+
+#[test]
+fn what_changes_the_question_of_a_linked_tier() {
+    let question = Sha256::of(b"question");
+    let globs = |exclude: &str| Globs { tier: rule(&["/**"], &[exclude]), packages: BTreeMap::new() };
+    let (own, parents) = (globs("/own"), globs("/parents"));
+    let base = linked_digest(question, true, &[&own, &parents], &[missing("a", "because")]);
+    assert_eq!(base, linked_digest(question, true, &[&own, &parents], &[missing("a", "another reason")]));
+    let others = [
+        question,
+        linked_digest(Sha256::of(b"other"), true, &[&own, &parents], &[missing("a", "because")]),
+        linked_digest(question, false, &[&own, &parents], &[missing("a", "because")]),
+        linked_digest(question, true, &[&parents, &own], &[missing("a", "because")]),
+        linked_digest(question, true, &[&own], &[missing("a", "because")]),
+        linked_digest(question, true, &[&own, &globs("/edited")], &[missing("a", "because")]),
+        linked_digest(question, true, &[&own, &parents], &[missing("b", "because")]),
+        linked_digest(question, true, &[&own, &parents], &[]),
+    ];
+    assert!(others.iter().all(|other| *other != base));
+}
+
+fn missing(library: &str, reason: &str) -> Missing {
+    Missing { library: at(library.to_owned()), reason: reason.to_owned() }
 }
 
 #[test]
@@ -280,6 +307,7 @@ fn tier() -> Tier {
         packages: question().wishes,
         dependencies: Dependencies::None,
         omit: question().omit,
+        allow_missing: Vec::new(),
         globs: Globs {
             tier: rule(&["/usr/**", "/etc/**"], &["/usr/share/man/**", "/x"]),
             packages: BTreeMap::from([("ca-certificates".into(), at(rule(&["/a"], &[])))]),
@@ -295,6 +323,7 @@ fn tier() -> Tier {
             ca_certificates: Some(2..4),
             os_release: Some(at(vec![("ID".into(), "debian".into()), ("NAME".into(), "x".into())])),
             dpkg_status: true,
+            ld_so_cache: None,
         },
     }
 }
@@ -374,6 +403,7 @@ fn what_changes_a_recipe() {
         ("os-release", |t| t.generate.os_release = None),
         ("order of os-release", |t| t.generate.os_release.as_mut().unwrap().value.reverse()),
         ("dpkg-status", |t| t.generate.dpkg_status = false),
+        ("ld-so-cache", |t| t.generate.ld_so_cache = Some(1..2)),
     ];
     let own = [package("b", "1", 1), package("a", "2", 1)];
     let mut seen = BTreeMap::from([(recipe_of(|_| {}), "as it was")]);
@@ -404,6 +434,7 @@ fn what_does_not_change_a_recipe() {
         ("summary", |t| t.summary = "x".into()),
         ("index of the parent", |t| t.parent = Some(at(3))),
         ("wishes that got the same packages", |t| t.packages.reverse()),
+        ("libraries that may be missing", |t| t.allow_missing = vec![missing("libx.so.1", "plugin")]),
         ("dependencies that brought nothing", |t| t.dependencies = Dependencies::All),
         ("reason of an omission", |t| t.omit[0].reason = "x".into()),
         ("order of includes", |t| t.globs.tier.include.reverse()),

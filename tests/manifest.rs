@@ -704,8 +704,8 @@ fn files_beside_the_manifests() {
 fn the_next_step_is_one_that_works() {
     for (text, told, not_told) in [
         ("omit = [\"debconf\"]", "write { package = \"debconf\", reason = \"...\" }", "not a table"),
-        ("dependencies = \"some\"", "`dependencies` is not \"all\" or \"none\"", "linked"),
-        ("dependencies = \"linke\"", "none of these", "linked"),
+        ("dependencies = \"some\"", "`dependencies` is not", "supported yet"),
+        ("dependencies = \"linke\"", "linked", "supported yet"),
         ("symlinks = [{ path = \"/a\" }]", "help: add `target`, a string of one line: what the link says", "stored. ("),
         ("users = [\"app\"]", "`users` must be a table", "write {"),
     ] {

@@ -290,6 +290,7 @@ fn reasons() {
     let reasons = answer.packages.iter().map(|chosen| match &chosen.reason {
         Reason::Wish(wish) => format!("{} <- wish {wish}", chosen.package.name),
         Reason::Dependency { by, relation } => format!("{} <- {by}: {relation}", chosen.package.name),
+        Reason::Linked { .. } => unreachable!("the full answer has none"),
     });
     assert_snapshot!(reasons.collect::<Vec<_>>().join("\n"), @r#"
     a <- wish 0

@@ -86,5 +86,15 @@ fn summary(built: &[BuiltTier], forms: &BTreeSet<Form>) -> String {
             text.push_str(&format!("unmet in {}/{} {}: {unmet}\n", tier.distribution, tier.tier, tier.architecture));
         }
     }
+    for tier in built {
+        if let Some(saved) = &tier.saved {
+            let size = bytes(saved.size);
+            let title = format!("{}/{} {}", tier.distribution, tier.tier, tier.architecture);
+            text.push_str(&format!(
+                "linked in {title}: {} packages fewer than \"all\", {size} of .debs\n",
+                saved.packages
+            ));
+        }
+    }
     text + &opt_outs(built.iter().flat_map(|tier| &tier.opt_outs))
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Answer, report::opt_outs, surroundings::Session};
 use crate::{
-    evidence::changes,
+    evidence::{changes, table::bytes},
     pipeline::{self, Failures, LockOptions, Locked, Upgrade},
 };
 
@@ -78,6 +78,16 @@ fn text(locked: &[Locked]) -> String {
             (true, false) => format!("{}: written\n{}", locked.lock, changes::table(&locked.changes)),
         })
         .collect();
+    for locked in locked {
+        for (tier, architecture, saved) in &locked.saved {
+            let title = format!("{}/{tier} {architecture}", locked.distribution);
+            let size = bytes(saved.size);
+            text.push_str(&format!(
+                "linked in {title}: {} packages fewer than \"all\", {size} of .debs\n",
+                saved.packages
+            ));
+        }
+    }
     text.push_str(&opt_outs(locked.iter().flat_map(|locked| &locked.opt_outs)));
     text
 }

@@ -8,7 +8,7 @@ use miette::LabeledSpan;
 
 use super::{Beside, ComposeError, Composition, Remark, layout::Layout, merge::Draft};
 use crate::{
-    generate::{Accounts, GENERATORS, Package, Request},
+    generate::{Accounts, GENERATORS, Made, Package, Request},
     ground::{PathError, RootPath, Source, Span, TooLong, read_at_most},
     manifest::{FileContent, Ownership, Tier, User},
     rootfs::{Attributes, Content, Entry, Node, Origin},
@@ -194,28 +194,30 @@ impl Declaring<'_> {
         let packages: Vec<_> =
             composition.packages.iter().map(|input| Package { name: &input.name, unpacked: input.unpacked }).collect();
         let accounts = accounts(composition);
-        let mut made = Vec::new();
-        for generator in &GENERATORS {
-            let request = Request {
-                source: &composition.tier.source,
-                wish: &composition.tier.generate,
-                architecture: composition.architecture,
-                packages: &packages,
-                rootfs: &self.draft.tree,
-                accounts: &accounts,
-                declares_users: !composition.tier.users.is_empty(),
-                declares_groups: !composition.tier.groups.is_empty(),
-            };
-            match (generator.make)(&request) {
-                Ok(files) => made.extend(files.into_iter().map(|file| (generator.name, file))),
-                Err(error) => self.draft.errors.push(error.into()),
+        for late in [false, true] {
+            let mut made = Vec::new();
+            for generator in GENERATORS.iter().filter(|generator| generator.late == late) {
+                let request = Request {
+                    source: &composition.tier.source,
+                    wish: &composition.tier.generate,
+                    architecture: composition.architecture,
+                    packages: &packages,
+                    rootfs: &self.draft.tree,
+                    accounts: &accounts,
+                    declares_users: !composition.tier.users.is_empty(),
+                    declares_groups: !composition.tier.groups.is_empty(),
+                };
+                match (generator.make)(&request) {
+                    Ok(files) => made.extend(files.into_iter().map(|file| (generator.name, file))),
+                    Err(error) => self.draft.errors.push(error.into()),
+                }
             }
-        }
-        for (generator, file) in made {
-            self.refuse_other_accounts(generator, &file.path);
-            let origin = Origin::Generated { tier: self.name.clone(), generator };
-            let node = Node::File { content: file.content, group: None };
-            self.insert(&file.path, Entry { node, attributes: Attributes::new(0o644, 0, 0), origin });
+            for (generator, Made { path, node }) in made {
+                self.refuse_other_accounts(generator, &path);
+                let origin = Origin::Generated { tier: self.name.clone(), generator };
+                let mode = if matches!(node, Node::Symlink(_)) { 0o777 } else { 0o644 };
+                self.insert(&path, Entry { node, attributes: Attributes::new(mode, 0, 0), origin });
+            }
         }
     }
 

@@ -65,6 +65,30 @@ pub enum GenerateError {
         #[source]
         error: io::Error,
     },
+    /// The cache of libraries is its libc's, and there is none.
+    #[error("no package of this chain has a libc, so nothing would read /etc/ld.so.cache")]
+    #[diagnostic(
+        code(debstrata::generate::no_libc),
+        help("add \"libc6\" to `packages` of this tier or of a parent, or leave `ld-so-cache` out")
+    )]
+    NoLibc {
+        /// The tier's manifest.
+        #[source_code]
+        source_code: Source,
+        /// The key.
+        #[label("asks for the cache")]
+        span: SourceSpan,
+    },
+    /// A folder that an old ldconfig treats in a way of its own.
+    #[error("{path} has libraries that ldconfig before glibc 2.37 enters for some processors only")]
+    #[diagnostic(
+        code(debstrata::generate::legacy_folder),
+        help("exclude the folder in [globs]; glibc-hwcaps is what took its place")
+    )]
+    LegacyFolder {
+        /// The folder.
+        path: RootPath,
+    },
     /// A value cannot stand in the file.
     #[error("{what} cannot be written to {path}: {why}")]
     #[diagnostic(code(debstrata::generate::value), help("change the value"))]

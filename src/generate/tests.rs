@@ -72,13 +72,14 @@ impl Case {
 
     /// What it made, as `path: text`.
     fn texts(&self, generator: &str) -> BTreeMap<String, String> {
-        let text = |content: &Content| {
+        let text = |made: &Made| {
+            let Node::File { content, .. } = &made.node else { panic!("{} is {}", made.path, made.node.kind()) };
             let mut bytes = vec![0; content.size as usize];
             content.read_at(0, &mut bytes).unwrap();
             String::from_utf8(bytes).unwrap()
         };
         let made = self.make(generator).unwrap();
-        made.iter().map(|made| (made.path.to_string(), text(&made.content))).collect()
+        made.iter().map(|made| (made.path.to_string(), text(made))).collect()
     }
 }
 

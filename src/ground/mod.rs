@@ -5,6 +5,7 @@
 
 mod class;
 mod event;
+mod links;
 mod path;
 mod pool;
 mod read;
@@ -15,6 +16,7 @@ mod write;
 
 pub use class::{Class, Failure};
 pub use event::{Event, Observer, Silent, Work};
+pub use links::{TooManyLinks, follow};
 pub use path::{PathError, RootPath, printable};
 pub use pool::work_until;
 pub use read::{TooLong, open_regular, read_at_most};

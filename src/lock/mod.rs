@@ -18,7 +18,7 @@ use std::{
 
 pub use compare::{Change, Changes, Side, changes};
 pub use error::{Broken, LockError, NotReproducible, TwoVersions};
-pub use question::{archive_digests, digest as question_digest};
+pub use question::{archive_digests, digest as question_digest, linked_digest};
 pub use recipe::{Ingredients, recipe};
 pub use stale::{Staleness, TierKey, Wanted, staleness};
 pub use verdict::judge;
@@ -76,6 +76,17 @@ pub struct LockedTier {
     /// Dependencies that nothing in the chain meets and no omission declares, in words: here so that
     /// a review of the lock sees a new one, and every build can say them again.
     pub unmet: Vec<String>,
+    /// With `dependencies = "linked"`: what `"all"` would have added.
+    pub saved: Option<Saved>,
+}
+
+/// Packages that a tier does without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Saved {
+    /// How many.
+    pub packages: usize,
+    /// Bytes of their .debs.
+    pub size: u64,
 }
 
 /// What one tier was built to.
@@ -183,7 +194,7 @@ impl Inputs {
             }
             names.push(package.name.clone());
         }
-        self.tiers.insert(tier.to_owned(), LockedTier { question, packages: names, unmet });
+        self.tiers.insert(tier.to_owned(), LockedTier { question, packages: names, unmet, saved: None });
         Ok(())
     }
 

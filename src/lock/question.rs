@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::canon::Canon;
+use super::{canon::Canon, recipe::spell_globs};
 use crate::{
     debian::Architecture,
     ground::Sha256,
-    manifest::{Archive, ArchiveSource},
+    manifest::{Archive, ArchiveSource, Globs, Missing},
     resolve::{Dependencies, Omission, Question, Wish},
 };
 
@@ -32,11 +32,27 @@ pub fn digest(question: &Question, archive: Sha256, parent: Option<Sha256>) -> S
     let dependencies = match dependencies {
         Dependencies::All => "all",
         Dependencies::None => "none",
+        Dependencies::Linked => "linked",
     };
     canon.text("dependencies", dependencies);
     canon.set("omit", omit, |canon, omission| {
         let Omission { package, reason: _ } = omission;
         canon.text("package", &package.value);
+    });
+    canon.digest()
+}
+
+/// The digest of a tier's question with `dependencies = "linked"`: there the kept files decide on
+/// packages too. `question` is what [`digest`] gives; `globs` are the tier's own, then its parents',
+/// nearest first, since what a parent keeps need not be brought again.
+pub fn linked_digest(question: Sha256, merged_usr: bool, globs: &[&Globs], missing: &[Missing]) -> Sha256 {
+    let mut canon = Canon::new("linked question 1");
+    canon.text("question", question);
+    canon.text("merged-usr", merged_usr);
+    canon.list("globs", globs, |canon, globs| spell_globs(canon, globs));
+    canon.set("allow-missing", missing, |canon, missing| {
+        let Missing { library, reason: _ } = missing;
+        canon.text("library", &library.value);
     });
     canon.digest()
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
-use super::{Broken, Inputs, Lock, LockError, Locked, LockedTier, Output, SCHEMA, error::RESTORE};
+use super::{Broken, Inputs, Lock, LockError, Locked, LockedTier, Output, SCHEMA, Saved, error::RESTORE};
 use crate::{
     archive::{Package, TrustRecord},
     debian::{Architecture, Version, packages::LARGEST_DEB, relation::is_package_name},
@@ -81,6 +81,14 @@ struct RawTier {
     packages: Vec<Spanned<String>>,
     #[serde(default)]
     unmet: Vec<Spanned<String>>,
+    saved: Option<RawSaved>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSaved {
+    packages: usize,
+    size: u64,
 }
 
 #[derive(Deserialize)]
@@ -257,7 +265,7 @@ impl Reader<'_> {
             self.once(packages.insert(locked.package.name.clone(), locked).is_none(), span, message)?;
         }
         let mut tiers = BTreeMap::new();
-        for (name, RawTier { question, packages: names, unmet }) in raw_tiers {
+        for (name, RawTier { question, packages: names, unmet, saved }) in raw_tiers {
             let mut seen = BTreeSet::new();
             let mut own = Vec::new();
             for name in names {
@@ -275,7 +283,8 @@ impl Reader<'_> {
             }
             let unmet = unmet.into_iter().map(|text| Ok(self.plain(text, "dependency")?.into_inner()));
             let unmet = unmet.collect::<Result<_, LockError>>()?;
-            tiers.insert(self.tier_name(name)?, LockedTier { question, packages: own, unmet });
+            let saved = saved.map(|RawSaved { packages, size }| Saved { packages, size });
+            tiers.insert(self.tier_name(name)?, LockedTier { question, packages: own, unmet, saved });
         }
         Ok(Inputs { packages, tiers })
     }

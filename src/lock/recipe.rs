@@ -51,6 +51,7 @@ pub fn recipe<E>(
         packages: _,
         dependencies: _,
         omit: _,
+        allow_missing: _,
         globs,
         users,
         groups,
@@ -118,7 +119,7 @@ fn spell_package(canon: &mut Canon, package: &Package) {
     canon.text("sha256", sha256);
 }
 
-fn spell_globs(canon: &mut Canon, globs: &Globs) {
+pub(super) fn spell_globs(canon: &mut Canon, globs: &Globs) {
     let Globs { tier, packages } = globs;
     spell_rule(canon, tier);
     canon.list("package-globs", packages, |canon, (package, rule)| {
@@ -163,7 +164,7 @@ fn spell_mode(canon: &mut Canon, mode: u16, owner: &Ownership) {
 }
 
 fn spell_generate(canon: &mut Canon, generate: &Generate) {
-    let Generate { ca_certificates, os_release, dpkg_status } = generate;
+    let Generate { ca_certificates, os_release, dpkg_status, ld_so_cache } = generate;
     canon.text("ca-certificates", ca_certificates.is_some());
     if let Some(fields) = os_release {
         canon.list("os-release", &fields.value, |canon, (key, value)| {
@@ -172,4 +173,6 @@ fn spell_generate(canon: &mut Canon, generate: &Generate) {
         });
     }
     canon.text("dpkg-status", dpkg_status);
+    // Not spelt where it is off, which keeps the recipes of before.
+    canon.optional("ld-so-cache", ld_so_cache.as_ref().map(|_| true));
 }

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, fs::File, path::Path};
 
-use super::{Inputs, Lock, LockError, LockedTier, Output, SCHEMA};
+use super::{Inputs, Lock, LockError, LockedTier, Output, SCHEMA, Saved};
 use crate::{
     archive::{Package, TrustRecord},
     ground::{Sha256, read_at_most, write_whole},
@@ -31,12 +31,15 @@ impl Lock {
             line(&mut out, &format!("\n[inputs.{architecture}]"));
             array(&mut out, "packages", packages.values().map(|locked| package(&locked.package, locked.unpacked)));
             for (name, tier) in tiers {
-                let LockedTier { question, packages, unmet } = tier;
+                let LockedTier { question, packages, unmet, saved } = tier;
                 line(&mut out, &format!("\n[inputs.{architecture}.tiers.{}]", key(name)));
                 line(&mut out, &format!("question = \"{question}\""));
                 array(&mut out, "packages", packages.iter().map(|name| quoted(name)));
                 if !unmet.is_empty() {
                     array(&mut out, "unmet", unmet.iter().map(|text| quoted(text)));
+                }
+                if let Some(Saved { packages, size }) = saved {
+                    line(&mut out, &format!("saved = {{ packages = {packages}, size = {size} }}"));
                 }
             }
         }

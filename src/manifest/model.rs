@@ -120,6 +120,8 @@ pub struct Tier {
     pub dependencies: Dependencies,
     /// Dependencies that are left out on purpose.
     pub omit: Vec<Omission>,
+    /// Libraries that may be missing (with `Dependencies::Linked`, and for lints).
+    pub allow_missing: Vec<Missing>,
     /// Which files of packages are kept.
     pub globs: Globs,
     /// `[[users]]`
@@ -157,6 +159,8 @@ pub enum Dependencies {
     All,
     /// Only what `packages` names.
     None,
+    /// Of all, what kept files really need.
+    Linked,
 }
 
 /// One entry of `omit`.
@@ -164,6 +168,15 @@ pub enum Dependencies {
 pub struct Omission {
     /// The package (or the virtual one) that is not followed.
     pub package: Spanned<String>,
+    /// Why, for readers and reports.
+    pub reason: String,
+}
+
+/// One entry of `allow-missing`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// As files ask for it, such as `libfoo.so.1`.
+    pub library: Spanned<String>,
     /// Why, for readers and reports.
     pub reason: String,
 }
@@ -319,11 +332,13 @@ pub struct Generate {
     pub os_release: Option<Spanned<Vec<(String, String)>>>,
     /// `/var/lib/dpkg/status.d`; on by default.
     pub dpkg_status: bool,
+    /// `/etc/ld.so.cache`; the span is the key's.
+    pub ld_so_cache: Option<Span>,
 }
 
 impl Default for Generate {
     fn default() -> Self {
-        Self { ca_certificates: None, os_release: None, dpkg_status: true }
+        Self { ca_certificates: None, os_release: None, dpkg_status: true, ld_so_cache: None }
     }
 }
 

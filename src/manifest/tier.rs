@@ -8,8 +8,8 @@ use crate::{
 };
 
 use super::{
-    Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Omission, Ownership, Symlink,
-    Tier, User, Wish,
+    Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Missing, Omission, Ownership,
+    Symlink, Tier, User, Wish,
     accounts::{Chain, Sort},
     checks,
     error::{Findings, Place, Topic, class_of},
@@ -37,9 +37,11 @@ pub(super) fn read(
     }
     let dependencies = match fields.take::<String>("dependencies").as_deref() {
         Some("none") => Dependencies::None,
+        Some("linked") => Dependencies::Linked,
         _ => Dependencies::All,
     };
     let omit = omissions(&mut fields, &packages, findings);
+    let allow_missing = missing(&mut fields, findings);
     let globs = read_globs(&mut fields, findings);
     if dependencies == Dependencies::None && !chain.broken {
         idle_rules(&globs, &packages, findings);
@@ -66,6 +68,7 @@ pub(super) fn read(
         packages,
         dependencies,
         omit,
+        allow_missing,
         globs,
         users: users.into_iter().map(|(user, _)| user).collect(),
         groups: groups.into_iter().map(|(group, _)| group).collect(),
@@ -108,6 +111,29 @@ fn omissions(fields: &mut Fields, packages: &[Wish], findings: &mut Findings) ->
         omit.push(Omission { package, reason: reason.value });
     }
     omit
+}
+
+fn missing(fields: &mut Fields, findings: &mut Findings) -> Vec<Missing> {
+    let mut missing: Vec<Missing> = Vec::new();
+    for mut entry in fields.list::<Fields>("allow-missing") {
+        let (Some(library), Some(reason)) =
+            (entry.value.spanned::<String>("library"), entry.value.spanned::<String>("reason"))
+        else {
+            continue;
+        };
+        if reason.value.trim().is_empty() {
+            findings
+                .error(Topic::BadValue, reason.span, "a missing library needs its reason", "nothing said")
+                .help("say why the tier works without it; readers and reports will ask");
+        }
+        if let Some(first) = missing.iter().find(|first| first.library.value == library.value) {
+            let message = format!("{} may be missing twice", library.value);
+            findings.error(Topic::Duplicate, library.span.clone(), message, "again here").other =
+                Some((first.library.span.clone(), "first here".into()));
+        }
+        missing.push(Missing { library, reason: reason.value });
+    }
+    missing
 }
 
 fn read_globs(fields: &mut Fields, findings: &mut Findings) -> Globs {
@@ -381,6 +407,7 @@ fn read_generate(fields: &mut Fields, findings: &mut Findings) -> Generate {
     if let Some(status) = table.take::<Value>("dpkg-status") {
         generate.dpkg_status = !matches!(status, Value::Bool(false));
     }
+    generate.ld_so_cache = table.spanned::<bool>("ld-so-cache").filter(|wanted| wanted.value).map(|wanted| wanted.span);
     generate
 }
 
@@ -409,6 +436,7 @@ fn paths_once(tier: &Tier, findings: &mut Findings) {
     made(b"/etc/passwd", tier.users.first().map(|user| user.span.clone()), "[[users]]");
     made(b"/etc/group", tier.groups.first().map(|group| group.span.clone()), "[[groups]]");
     made(b"/etc/ssl/certs/ca-certificates.crt", tier.generate.ca_certificates.clone(), "generate.ca-certificates");
+    made(b"/etc/ld.so.cache", tier.generate.ld_so_cache.clone(), "generate.ld-so-cache");
     made(
         b"/usr/lib/os-release",
         tier.generate.os_release.as_ref().map(|fields| fields.span.clone()),

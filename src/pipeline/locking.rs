@@ -10,14 +10,15 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
-    Failures, Located, Workshop,
+    Failures, Located, ShownSaved, Workshop,
     errors::{IdleOmission, LeftOut, StaleLock, UnknownPackage},
+    linkage,
 };
 use crate::{
     archive::{self, Index, Opening, Package, Suites},
     debian::Architecture,
     fetch::Origin,
-    ground::{Class, Event, Sha256, nearest},
+    ground::{Class, Event, Failure, Sha256, nearest},
     layer,
     lock::{self, Changes, Inputs, Lock, LockError},
     manifest::{ArchiveSource, Distribution, Project},
@@ -99,6 +100,9 @@ pub struct Locked {
     pub written: bool,
     /// Packages that were added, removed or changed.
     pub changes: Changes,
+    /// By tier and architecture, what `dependencies = "linked"` does without; others are not named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub saved: Vec<(String, Architecture, ShownSaved)>,
     /// Suites that an `allow-unsigned` or `allow-expired` of the manifest let pass.
     pub opt_outs: Vec<String>,
 }
@@ -131,6 +135,7 @@ fn lock_one(workshop: &Workshop, distribution: &Distribution, options: &LockOpti
         lock: path.display().to_string(),
         written,
         changes,
+        saved: linkage::saved(lock),
         opt_outs: lock.opt_outs(&distribution.name),
     };
     let upgrade = options.upgrade.within(old.as_ref());
@@ -218,6 +223,7 @@ fn questions(distribution: &Distribution) -> lock::Wanted {
         for (index, tier) in distribution.tiers.iter().enumerate() {
             let parent = tier.parent.as_ref().map(|parent| digests[parent.value]);
             let digest = lock::question_digest(&question(distribution, index, architecture), archive, parent);
+            let digest = linkage::digest(distribution, index, digest);
             digests.push(digest);
             all.insert((architecture, tier.name.clone()), digest);
         }
@@ -324,7 +330,7 @@ fn resolve_architecture(
         }
     }
     let preferences = Preferences { held };
-    let mut failures = Vec::new();
+    let mut failures: Vec<Box<dyn Failure>> = Vec::new();
     let mut answers: Vec<Option<Vec<Package>>> = Vec::new();
     let (mut inputs, mut idle) = (Inputs::default(), Idle::new());
     let digests = questions(distribution);
@@ -340,22 +346,52 @@ fn resolve_architecture(
         let question = question(distribution, number, architecture);
         match resolve::resolve(&question, &index, &chain, &preferences) {
             Err(errors) => {
-                failures.extend(errors.into_iter().map(|error| Located::on(architecture, &tier.source, error)));
+                failures.extend(
+                    Failures::from(
+                        errors
+                            .into_iter()
+                            .map(|error| Located::on(architecture, &tier.source, error))
+                            .collect::<Vec<_>>(),
+                    )
+                    .0,
+                );
                 answers.push(None);
             }
             Ok(answer) => {
+                let linked = match linkage::link(
+                    workshop,
+                    distribution,
+                    number,
+                    suites,
+                    &index,
+                    &chain,
+                    &inputs,
+                    question,
+                    answer,
+                ) {
+                    Ok(linked) => linked,
+                    Err(more) => {
+                        failures.extend(more.0);
+                        answers.push(None);
+                        continue;
+                    }
+                };
+                let (answer, saved) = linked;
                 idle.extend(answer.idle_omissions.iter().map(|omission| (number, *omission)));
                 let unmet = answer.unmet.iter().map(ToString::to_string).collect();
                 let keep = |package| keep_place(package, locked, &index, gone);
                 let packages: Vec<Package> = answer.packages.into_iter().map(|chosen| keep(chosen.package)).collect();
                 let digest = digests[&(architecture, tier.name.clone())];
                 inputs.insert(&tier.name, digest, &packages, unmet)?;
+                if let Some(locked) = inputs.tiers.get_mut(&tier.name) {
+                    locked.saved = saved;
+                }
                 chain.extend(packages);
                 answers.push(Some(chain));
             }
         }
     }
-    if failures.is_empty() { Ok((inputs, idle)) } else { Err(failures.into()) }
+    if failures.is_empty() { Ok((inputs, idle)) } else { Err(Failures(failures)) }
 }
 
 /// What no architecture needs.

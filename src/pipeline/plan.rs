@@ -55,8 +55,27 @@ pub struct BuiltTier {
     pub outputs: Vec<OutputFile>,
     /// Dependencies that nothing meets and no omission declares.
     pub unmet: Vec<String>,
+    /// With `dependencies = "linked"`: what `"all"` would have added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved: Option<ShownSaved>,
     /// Suites that an `allow-unsigned` or `allow-expired` of the manifest let pass.
     pub opt_outs: Vec<String>,
+}
+
+impl From<lock::Saved> for ShownSaved {
+    fn from(saved: lock::Saved) -> Self {
+        let lock::Saved { packages, size } = saved;
+        Self { packages, size }
+    }
+}
+
+/// Packages that a tier does without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ShownSaved {
+    /// How many.
+    pub packages: usize,
+    /// Bytes of their .debs.
+    pub size: u64,
 }
 
 /// One file below the output folder.
@@ -229,6 +248,7 @@ impl<'a> Plan<'a> {
             recipe: step.recipe,
             outputs: forms.iter().filter_map(file).collect(),
             unmet: unmet.map(|tier| tier.unmet.clone()).unwrap_or_default(),
+            saved: unmet.and_then(|tier| tier.saved).map(ShownSaved::from),
             opt_outs: self.lock.opt_outs(&self.distribution.name),
         }
     }

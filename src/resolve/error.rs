@@ -5,7 +5,7 @@ use miette::Diagnostic;
 use crate::{
     archive::IndexError,
     debian::{Relation, RelationError},
-    ground::{Class, Failure, Span},
+    ground::{Class, Failure, RootPath, Span},
 };
 
 /// Why a question has no answer. The span is that of the wish behind it, in the tier's manifest.
@@ -107,6 +107,26 @@ pub enum ResolveError {
         #[label("brought in by this")]
         span: Span,
     },
+    /// With `dependencies = "linked"`: a library that neither the parent chain nor a dependency has.
+    #[error("{file} of {package} needs {library}, which none of its dependencies has, nor a tier below")]
+    #[diagnostic(
+        code(debstrata::resolve::library),
+        help(
+            "add the package that has it to `packages`, exclude the file in [globs], or say why it may be missing: \
+             allow-missing = [{{ library = \"{library}\", reason = \"...\" }}]"
+        )
+    )]
+    Library {
+        /// The library, as the file asks for it.
+        library: String,
+        /// The file.
+        file: RootPath,
+        /// Name and version of its package.
+        package: String,
+        /// The wish behind the package.
+        #[label("brought in by this")]
+        span: Span,
+    },
     /// More packages or relations than any root filesystem has.
     #[error("this asks for more than {limit} packages")]
     #[diagnostic(
@@ -132,6 +152,7 @@ impl ResolveError {
             | Self::Conflict { span, .. }
             | Self::Field { span, .. }
             | Self::Index { span, .. }
+            | Self::Library { span, .. }
             | Self::TooMany { span, .. } => span.clone(),
         }
     }
@@ -140,7 +161,11 @@ impl ResolveError {
 impl Failure for ResolveError {
     fn class(&self) -> Class {
         match self {
-            Self::Wish { .. } | Self::Version { .. } | Self::Dependency { .. } | Self::Conflict { .. } => Class::User,
+            Self::Wish { .. }
+            | Self::Version { .. }
+            | Self::Dependency { .. }
+            | Self::Conflict { .. }
+            | Self::Library { .. } => Class::User,
             Self::Field { .. } | Self::Index { .. } | Self::TooMany { .. } => Class::World,
         }
     }

@@ -8,6 +8,7 @@
 mod conflicts;
 mod error;
 mod explain;
+pub mod linked;
 mod set;
 mod solve;
 
@@ -68,6 +69,15 @@ pub enum Reason {
         by: Box<str>,
         /// What it asks for.
         relation: Relation,
+    },
+    /// With `dependencies = "linked"`: what a file of another package needs.
+    Linked {
+        /// The package that needs it.
+        by: Box<str>,
+        /// Its file; `/` where the package itself does.
+        file: String,
+        /// What it needs.
+        need: linked::Need,
     },
 }
 

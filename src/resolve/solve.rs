@@ -50,7 +50,7 @@ pub fn resolve(
     };
     solver.wishes();
     match question.dependencies {
-        Dependencies::All => solver.dependencies(),
+        Dependencies::All | Dependencies::Linked => solver.dependencies(),
         Dependencies::None => solver.remark_unmet(),
     }
     if solver.errors.is_empty() {
@@ -69,7 +69,7 @@ pub fn resolve(
     // Wished-for packages first, in the manifest's order; the sort is stable.
     answer.packages.sort_by_key(|chosen| match chosen.reason {
         Reason::Wish(wish) => wish,
-        Reason::Dependency { .. } => usize::MAX,
+        Reason::Dependency { .. } | Reason::Linked { .. } => usize::MAX,
     });
     Ok(answer)
 }

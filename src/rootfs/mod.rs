@@ -3,16 +3,15 @@
 
 mod content;
 mod diff;
-mod links;
 mod tree;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub use content::{Content, Spool};
 pub use diff::diff;
-pub use links::{TooManyLinks, follow};
 
 use crate::ground::{RootPath, Sha256, Span};
+pub use crate::ground::{TooManyLinks, follow};
 
 /// Mode, owner and extended attributes of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod content;
 mod expect;
 mod gone;
 mod limits;
+mod linked;
 mod lock;
 mod packages;
 mod show;

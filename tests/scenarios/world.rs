@@ -219,9 +219,9 @@ pub fn entries(path: &Path) -> BTreeMap<String, String> {
             tar::EntryType::Symlink => format!("link -> {}", target.unwrap()),
             tar::EntryType::Link => format!("hardlink -> {}", target.unwrap()),
             tar::EntryType::Regular => {
-                let mut content = String::new();
-                entry.read_to_string(&mut content).unwrap();
-                format!("file {meta} {}", content.trim_end())
+                let mut content = Vec::new();
+                entry.read_to_end(&mut content).unwrap();
+                format!("file {meta} {}", String::from_utf8_lossy(&content).trim_end())
             }
             other => panic!("{name} is a {other:?}"),
         };

@@ -5,12 +5,14 @@
 
 pub mod archive;
 pub mod deb;
+pub mod elf;
 pub mod http;
 pub mod keys;
 pub mod project;
 
 pub use archive::{Sums, TestArchive, TestSuite};
 pub use deb::{Compression, Deb, DebBuilder};
+pub use elf::ElfBuilder;
 pub use http::{Fault, Server};
 pub use keys::Key;
 pub use project::{Project, project};

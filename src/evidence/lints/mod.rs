@@ -11,6 +11,8 @@ mod omissions;
 mod promises;
 mod versions;
 
+pub mod libraries;
+
 use serde::Serialize;
 
 use super::{kept_out::Stage, relations::Members};

@@ -1,0 +1,281 @@
+//! `dependencies = "linked"`: what `resolve` must know of packages' files while it decides on packages.
+//! Each batch is fetched and unpacked at once; which files count is what `compose` would keep.
+
+use std::{collections::BTreeMap, io, path::PathBuf};
+
+use miette::Diagnostic;
+use rayon::prelude::*;
+
+use super::{
+    Failures, Located, ShownSaved, Workshop,
+    errors::UnknownSource,
+    packages::{expected, wanted},
+};
+use crate::{
+    archive::{self, Index, Package, Suites},
+    compose::{self, Beside, Composition, Input},
+    debian::Architecture,
+    elf::{self, Elf, ElfError},
+    fetch::Origin,
+    ground::{Class, Event, Failure, RootPath, Sha256},
+    lock::{self, Inputs, Lock, Saved},
+    manifest::{Dependencies, Distribution},
+    resolve::{
+        self, Answer, Question,
+        linked::{Contents, LinkError, Linkage, Linked, Piece, Rules, is_documentation},
+    },
+    rootfs::{Content, Node},
+    unpack::{self, UnpackError, Unpacked},
+};
+
+/// A kept file that begins as an ELF file, and is none that could be loaded.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{path} of {package}: {source}")]
+#[diagnostic(
+    code(debstrata::pipeline::bad_elf),
+    help("exclude the file in [globs], use another version of the package, or take dependencies = \"all\"")
+)]
+struct BadElf {
+    path: RootPath,
+    package: String,
+    source: ElfError,
+}
+
+impl Failure for BadElf {
+    fn class(&self) -> Class {
+        self.source.class()
+    }
+}
+
+/// The digest of a tier's question, where kept files decide on its packages too.
+pub(super) fn digest(distribution: &Distribution, number: usize, question: Sha256) -> Sha256 {
+    let tier = &distribution.tiers[number];
+    if tier.dependencies != Dependencies::Linked {
+        return question;
+    }
+    let globs: Vec<_> =
+        distribution.chain(number).into_iter().rev().map(|tier| &distribution.tiers[tier].globs).collect();
+    lock::linked_digest(question, distribution.archive.merged_usr, &globs, &tier.allow_missing)
+}
+
+/// Reduces the full answer of a linked tier to what its files need; that of another tier stays as it is.
+/// `inputs` has the tiers of the parent chain, whose packages are `present`.
+#[allow(clippy::too_many_arguments, reason = "called once, from where all of it is at hand")]
+pub(super) fn link(
+    workshop: &Workshop,
+    distribution: &Distribution,
+    number: usize,
+    suites: &Suites,
+    index: &Index,
+    present: &[Package],
+    inputs: &Inputs,
+    question: Question,
+    answer: Answer,
+) -> Result<(Answer, Option<Saved>), Failures> {
+    let tier = &distribution.tiers[number];
+    if question.dependencies != Dependencies::Linked {
+        return Ok((answer, None));
+    }
+    let mut owners = BTreeMap::new();
+    for above in distribution.chain(number) {
+        for name in inputs.tiers.get(&distribution.tiers[above].name).into_iter().flat_map(|tier| &tier.packages) {
+            owners.insert(&**name, above);
+        }
+    }
+    let records = suites.records();
+    let mut reading = Reading {
+        workshop,
+        distribution,
+        tier: number,
+        architecture: question.architecture,
+        origins: archive::origins(&distribution.archive, &records),
+        owners,
+    };
+    let rules = Rules {
+        allow_missing: tier.allow_missing.iter().map(|missing| missing.library.value.clone()).collect(),
+        merged_usr: distribution.archive.merged_usr,
+    };
+    let title = format!("{}/{} {}", distribution.name, tier.name, question.architecture);
+    workshop.observer.tell(Event::Step(format!("{title}: looking for what its files need")));
+    let linked = resolve::linked::link(&question, &rules, index, present, answer, &mut reading);
+    let Linked { answer, saved, saved_size, remarks } = linked.map_err(|error| match error {
+        LinkError::Contents(failures) => failures,
+        LinkError::Missing(errors) => {
+            let located = |error| Located::on(question.architecture, &tier.source, error);
+            errors.into_iter().map(located).collect::<Vec<_>>().into()
+        }
+    })?;
+    for remark in remarks {
+        workshop.observer.tell(Event::Note(format!("{title}: {remark}")));
+    }
+    Ok((answer, Some(Saved { packages: saved, size: saved_size })))
+}
+
+/// What the linked tiers of a lock do without.
+pub(super) fn saved(lock: &Lock) -> Vec<(String, Architecture, ShownSaved)> {
+    let of = |(architecture, inputs): (&Architecture, &Inputs)| {
+        let each =
+            inputs.tiers.iter().filter_map(|(name, tier)| Some((name.clone(), *architecture, tier.saved?.into())));
+        each.collect::<Vec<_>>()
+    };
+    lock.architectures.iter().flat_map(of).collect()
+}
+
+struct Reading<'a> {
+    workshop: &'a Workshop,
+    distribution: &'a Distribution,
+    tier: usize,
+    architecture: Architecture,
+    origins: BTreeMap<String, Origin>,
+    /// The tier of each package of the parent chain.
+    owners: BTreeMap<&'a str, usize>,
+}
+
+impl Linkage for Reading<'_> {
+    type Error = Failures;
+
+    fn contents(&mut self, packages: &[&Package]) -> Result<Vec<Contents>, Failures> {
+        let unpacked = self.unpacked(packages)?;
+        let read: Vec<_> =
+            packages.par_iter().zip(&unpacked).map(|(package, unpacked)| self.read(package, unpacked)).collect();
+        Failures::gather(read)
+    }
+}
+
+impl Reading<'_> {
+    /// In the order of `packages`.
+    fn unpacked(&self, packages: &[&Package]) -> Result<Vec<Unpacked>, Failures> {
+        let cache = &self.workshop.cache;
+        let mut found: BTreeMap<Sha256, Unpacked> = BTreeMap::new();
+        // Twice: a download that the cache has damaged is had anew.
+        for last in [false, true] {
+            let mut missing = Vec::new();
+            for package in packages.iter().filter(|package| !found.contains_key(&package.sha256)).collect::<Vec<_>>() {
+                match unpack::recall(&expected(package), cache)? {
+                    Some(unpacked) => drop(found.insert(package.sha256, unpacked)),
+                    None => missing.push(*package),
+                }
+            }
+            if missing.is_empty() {
+                break;
+            }
+            let wishes = missing.iter().map(|package| {
+                let origin = self.origins.get(&*package.from).cloned();
+                let unknown = || UnknownSource {
+                    package: format!("{} {}", package.name, package.version),
+                    from: package.from.to_string(),
+                    distribution: self.distribution.name.clone(),
+                };
+                Ok::<_, Failures>((origin.ok_or_else(unknown)?, wanted(package)))
+            });
+            let wishes = Failures::gather(wishes)?;
+            let debs = self.workshop.fetcher.blobs(&wishes);
+            let debs: Vec<PathBuf> = Failures::gather(debs.into_iter().map(|deb| deb.map_err(Failures::from)))?;
+            let expectations: Vec<_> = missing.iter().map(|package| expected(package)).collect();
+            let pairs: Vec<_> = debs.iter().map(PathBuf::as_path).zip(&expectations).collect();
+            let results = unpack::unpack_all(&pairs, cache, &unpack::Limits::default(), &*self.workshop.observer);
+            let mut failures = Vec::new();
+            for (package, result) in missing.into_iter().zip(results) {
+                match result {
+                    Ok(unpacked) => drop(found.insert(package.sha256, unpacked)),
+                    Err(UnpackError::Changed { .. }) if !last => cache.discard(&package.sha256)?,
+                    Err(error) => failures.push(error),
+                }
+            }
+            if !failures.is_empty() {
+                return Err(failures.into());
+            }
+        }
+        Ok(packages.iter().filter_map(|package| found.get(&package.sha256).cloned()).collect())
+    }
+
+    fn read(&self, package: &Package, unpacked: &Unpacked) -> Result<Contents, Failures> {
+        let number = self.owners.get(&*package.name).copied().unwrap_or(self.tier);
+        let tier = &self.distribution.tiers[number];
+        let inputs = [Input { name: expected(package).package, unpacked }];
+        let beside = Beside::new();
+        let kept = compose::kept(&Composition {
+            archive: &self.distribution.archive,
+            tier,
+            name: &tier.name,
+            architecture: self.architecture,
+            packages: &inputs,
+            beside: &beside,
+            archives: &[],
+            parent: None,
+        });
+        let mut contents = Contents {
+            files: BTreeMap::new(),
+            bare: unpacked.entries.iter().all(|item| item.node == Node::Directory || is_documentation(&item.path)),
+        };
+        let mut failures = Vec::new();
+        for kept in kept {
+            let piece = match kept.node {
+                Node::Directory => continue,
+                Node::Symlink(target) => Piece::Link(target),
+                Node::File { content, .. } => match piece(&content, kept.mode, self.architecture) {
+                    Ok(piece) => piece,
+                    Err(source) => {
+                        let package = format!("{} {}", package.name, package.version);
+                        failures.push(BadElf { path: kept.path, package, source });
+                        continue;
+                    }
+                },
+            };
+            contents.files.insert(kept.path, piece);
+        }
+        if failures.is_empty() { Ok(contents) } else { Err(failures.into()) }
+    }
+}
+
+/// The longest first line of a script that the kernel reads (execve(2)).
+const LONGEST_LINE: u64 = 256;
+
+fn piece(content: &Content, mode: u16, architecture: Architecture) -> Result<Piece, ElfError> {
+    let read = |from: u64, buffer: &mut [u8]| -> io::Result<()> { content.read_at(from, buffer) };
+    if let Some(elf) = elf::read(content.size, read)? {
+        // Another machine's: firmware, or for an emulator.
+        let native = elf.abi.is_native(architecture);
+        return Ok(if native { Piece::Elf(Box::<Elf>::new(elf)) } else { Piece::Other });
+    }
+    if mode & 0o111 == 0 {
+        return Ok(Piece::Other);
+    }
+    let mut line = vec![0; content.size.min(LONGEST_LINE) as usize];
+    content.read_at(0, &mut line).map_err(ElfError::Unreadable)?;
+    Ok(interpreter(&line).map_or(Piece::Other, Piece::Script))
+}
+
+/// The program that a script's first line names; for `/usr/bin/env`, the one that this looks for.
+fn interpreter(text: &[u8]) -> Option<Vec<u8>> {
+    let line = text.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let program = words.next()?;
+    if program != b"/usr/bin/env" && program != b"/bin/env" {
+        return program.starts_with(b"/").then(|| program.to_vec());
+    }
+    // Its options, and variables that it sets.
+    words.find(|word| !word.starts_with(b"-") && !word.contains(&b'=')).map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_lines() {
+        for (text, expected) in [
+            ("#!/bin/sh\nexit", Some("/bin/sh")),
+            ("#! /usr/bin/perl -w\n", Some("/usr/bin/perl")),
+            ("#!/usr/bin/env python3\n", Some("python3")),
+            ("#!/usr/bin/env -S A=b perl -w\n", Some("perl")),
+            ("#!/usr/bin/env\n", None),
+            ("#!perl\n", None),
+            ("#!\n", None),
+            ("#!/bin/sh", Some("/bin/sh")),
+            ("text", None),
+        ] {
+            assert_eq!(interpreter(text.as_bytes()), expected.map(|name| name.as_bytes().to_vec()), "{text}");
+        }
+    }
+}
