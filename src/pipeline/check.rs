@@ -87,6 +87,11 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
                 Some(_) => checking::faults(workshop, plan, step, &stages.chain, &changes(plan, step, &stages.chain))?,
                 None => Vec::new(),
             };
+            let mut libraries = stages.libraries(step.tier)?;
+            if let Some(parent) = &plan.tier(step).parent {
+                let above = stages.libraries(parent.value)?;
+                libraries.retain(|finding| !above.contains(finding));
+            }
             let locked = plan.lock.architectures.get(&plan.architecture);
             let locked = locked.and_then(|inputs| inputs.tiers.get(&plan.tier(step).name));
             let subject = Subject {
@@ -96,6 +101,7 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
                 members: &stages.members(&chain),
                 unmet: locked.map(|tier| tier.unmet.as_slice()).unwrap_or_default(),
                 faults: &faults,
+                libraries: &libraries,
             };
             checked.tiers += 1;
             let table = tables.entry(pick.distribution).or_insert_with(|| Tally::new(plan.distribution));

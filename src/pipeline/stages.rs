@@ -9,9 +9,10 @@ use super::{
     plan::{Plan, Step},
 };
 use crate::{
-    compose::{Composed, Input},
+    compose::{ComposeError, Composed, Input},
     evidence::{
         kept_out::Stage,
+        lints::{Finding, libraries},
         relations::{Member, Members},
     },
 };
@@ -42,6 +43,18 @@ impl<'p> Stages<'p> {
             packages: &self.inputs[&tier],
         };
         self.plan.distribution.chain(step.tier).into_iter().map(stage).collect()
+    }
+
+    /// What the lints on libraries find in a tier, its parents' findings included.
+    pub(super) fn libraries(&self, tier: usize) -> Result<Vec<Finding>, Failures> {
+        let distribution = self.plan.distribution;
+        let chain = || distribution.chain(tier).into_iter().map(|tier| &distribution.tiers[tier]);
+        let allowed: Vec<_> = chain().flat_map(|tier| tier.allow_missing.iter().cloned()).collect();
+        let named = chain().flat_map(|tier| &tier.packages);
+        let named = named.flat_map(|wish| &wish.relation.0).map(|choice| choice.name.to_string()).collect();
+        let tree = &self.chain[&tier].rootfs;
+        let found = libraries::find(tree, self.plan.architecture, &allowed, &named);
+        Ok(found.map_err(|(path, error)| ComposeError::Content { path, error })?)
     }
 
     /// Who needs whom in a chain.

@@ -1,5 +1,5 @@
-//! Two lints on libraries: those that files want and the tree does not have, and packages whose
-//! libraries nothing in the tree loads.
+//! Lints on libraries: those that files want and the tree does not have, packages whose libraries
+//! nothing in the tree loads, and files that no loader would take.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::Finding;
+use super::{Finding, Subject};
 use crate::{
     debian::Architecture,
     elf::{self, Asker, Conf, Elf, ElfError, Loader, Priority, Tree, missing_versions},
@@ -19,11 +19,52 @@ use crate::{
 
 /// What the loader of a tree has to do with.
 #[derive(Debug, Clone)]
-pub struct Index {
+struct Index {
     /// What it reads in each ELF file that the architecture can run; links have no entry.
-    pub elves: BTreeMap<RootPath, Elf>,
+    elves: BTreeMap<RootPath, Elf>,
     /// Where it looks for libraries: the folders of ld.so.conf count where there is an ld.so.cache.
-    pub loader: Loader,
+    loader: Loader,
+}
+
+/// All that the lints of this file find in a tree, whatever its parents have. `allowed` are the chain's
+/// `allow-missing`, `named` the packages that its manifests name.
+///
+/// # Errors
+/// The path and error of the first content, in path order, that cannot be read.
+pub fn find(
+    tree: &Rootfs,
+    architecture: Architecture,
+    allowed: &[Missing],
+    named: &BTreeSet<String>,
+) -> Result<Vec<Finding>, (RootPath, io::Error)> {
+    let (index, mut findings) = index(tree, architecture)?;
+    findings.extend(lacking(tree, &index, allowed));
+    findings.extend(idle(tree, &index, named));
+    Ok(findings)
+}
+
+fn of(subject: &Subject<'_>, lint: &str) -> Vec<Finding> {
+    subject.libraries.iter().filter(|finding| finding.lint == lint).cloned().collect()
+}
+
+/// `malformed-elf`
+pub(super) fn malformed(subject: &Subject<'_>) -> Vec<Finding> {
+    of(subject, "malformed-elf")
+}
+
+/// `missing-library`
+pub(super) fn missing(subject: &Subject<'_>) -> Vec<Finding> {
+    of(subject, "missing-library")
+}
+
+/// `missing-version`
+pub(super) fn versions(subject: &Subject<'_>) -> Vec<Finding> {
+    of(subject, "missing-version")
+}
+
+/// `unused-library`
+pub(super) fn unused(subject: &Subject<'_>) -> Vec<Finding> {
+    of(subject, "unused-library")
 }
 
 /// Bytes of one file of ld.so.conf.
@@ -33,7 +74,7 @@ const LONGEST_CONF: u64 = 1 << 20;
 ///
 /// # Errors
 /// The path and error of the first content, in path order, that cannot be read.
-pub fn index(tree: &Rootfs, architecture: Architecture) -> Result<(Index, Vec<Finding>), (RootPath, io::Error)> {
+fn index(tree: &Rootfs, architecture: Architecture) -> Result<(Index, Vec<Finding>), (RootPath, io::Error)> {
     let files: Vec<(&RootPath, &Content)> = tree
         .entries
         .iter()
@@ -97,7 +138,7 @@ fn loader(tree: &Rootfs, architecture: Architecture) -> Result<Loader, (RootPath
 /// Libraries, interpreters and symbol versions that files of the tree want, and that the loader would not
 /// find. A library that lies where nobody looks is missed by programs alone: who loads another file may
 /// know its folder, or have loaded what it needs before. `allowed` are the chain's `allow-missing`.
-pub fn missing(tree: &Rootfs, index: &Index, allowed: &[Missing]) -> Vec<Finding> {
+fn lacking(tree: &Rootfs, index: &Index, allowed: &[Missing]) -> Vec<Finding> {
     let Index { elves, loader } = index;
     let view = View { tree, elves };
     let mut anywhere: BTreeSet<&[u8]> = BTreeSet::new();
@@ -160,7 +201,7 @@ pub fn missing(tree: &Rootfs, index: &Index, allowed: &[Missing]) -> Vec<Finding
 
 /// Packages that have libraries in the loader's own folders, none of which a file of another package
 /// wants or says that it loads. `named` are the packages that manifests name: these are meant to be there.
-pub fn unused(tree: &Rootfs, index: &Index, named: &BTreeSet<String>) -> Vec<Finding> {
+fn idle(tree: &Rootfs, index: &Index, named: &BTreeSet<String>) -> Vec<Finding> {
     let Index { elves, loader } = index;
     let view = View { tree, elves };
     let package = |path: &RootPath| match tree.get(path).map(|entry| &entry.origin) {

@@ -54,6 +54,8 @@ pub struct Subject<'a> {
     pub unmet: &'a [String],
     /// `[limits]` and `[[expect]]` that are not kept.
     pub faults: &'a [ComposeError],
+    /// What [`libraries::find`] found in the tier, and not in its parent.
+    pub libraries: &'a [Finding],
 }
 
 impl<'a> Subject<'a> {
@@ -104,9 +106,17 @@ pub static LINTS: &[Lint] = &[
     line("idle-glob", "a glob that matches nothing, or globs for a package that is not there", idle::globs),
     line("idle-omission", "an omission that omits nothing", idle::omissions),
     lint("limit", "a bound of [limits] that is exceeded", promises::limits),
+    lint("malformed-elf", "a file that begins as an ELF file and could not be loaded", libraries::malformed),
+    lint(
+        "missing-library",
+        "a library or interpreter that a file needs and the tier does not have",
+        libraries::missing,
+    ),
+    lint("missing-version", "a symbol version that a file needs and its library does not have", libraries::versions),
     lint("privileged-file", "a setuid or setgid file, or one with capabilities", modes::privileged),
     lint("two-versions", "one package or source package in two versions in one chain", versions::find),
     lint("undeclared-omission", "a dependency that nothing meets and no `omit` declares", omissions::find),
+    lint("unused-library", "a package of libraries that nothing in the tier loads", libraries::unused),
     lint("world-writable", "a file or directory that everyone may write", modes::world_writable),
 ];
 
