@@ -15,8 +15,8 @@ use debstrata::{
     ground::{Class, DiffId, Failure, RootPath, Sha256, Source, Spanned},
     lock::{Ingredients, Inputs, Lock, Output, archive_digests, changes, judge, question_digest, recipe, staleness},
     manifest::{
-        Archive, ArchiveSource, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group,
-        Keyring, Omission, Ownership, Symlink, Tier, User, Wish,
+        Archive, ArchiveSource, CaCertificates, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule,
+        Globs, Group, Keyring, Omission, Ownership, Symlink, Tier, User, Wish,
     },
     resolve::Question,
 };
@@ -236,6 +236,7 @@ fn tier() -> Tier {
         packages: question().wishes,
         dependencies: Dependencies::None,
         omit: question().omit,
+        allow_scripts: Vec::new(),
         globs: Globs {
             tier: rule(&["/usr/**", "/etc/**"], &["/usr/share/man/**", "/x"]),
             packages: BTreeMap::from([("ca-certificates".into(), at(rule(&["/a"], &[])))]),
@@ -246,9 +247,9 @@ fn tier() -> Tier {
         symlinks: vec![link("/a"), link("/b")],
         files: vec![file("/etc/a", text), file("/etc/b", FileContent::Beside("beside".into()))],
         generate: Generate {
-            ca_certificates: Some(2..4),
+            ca_certificates: Some(at(CaCertificates::Bundle)),
             os_release: Some(at(vec![("ID".into(), "debian".into()), ("NAME".into(), "x".into())])),
-            dpkg_status: true,
+            ..Generate::default()
         },
     }
 }
@@ -328,6 +329,16 @@ fn what_changes_a_recipe() {
         ("os-release", |t| t.generate.os_release = None),
         ("order of os-release", |t| t.generate.os_release.as_mut().unwrap().value.reverse()),
         ("dpkg-status", |t| t.generate.dpkg_status = false),
+        ("hashed certificates", |t| t.generate.ca_certificates = Some(at(CaCertificates::Hashed))),
+        ("no certificates", |t| t.generate.ca_certificates = Some(at(CaCertificates::Off))),
+        ("keystore", |t| t.generate.java_keystore = Some(at(true))),
+        ("no keystore", |t| t.generate.java_keystore = Some(at(false))),
+        ("locales", |t| t.generate.locales = Some(vec![at("C.utf8".into())])),
+        ("timezone", |t| t.generate.timezone = Some(at("Etc/UTC".into()))),
+        ("alternatives", |t| t.generate.alternatives = false),
+        ("sysusers", |t| t.generate.sysusers = false),
+        ("tmpfiles", |t| t.generate.tmpfiles = false),
+        ("scripts", |t| t.generate.scripts = false),
     ];
     let own = [package("b", "1", 1), package("a", "2", 1)];
     let mut seen = BTreeMap::from([(recipe_of(|_| {}), "as it was")]);
@@ -359,6 +370,7 @@ fn what_does_not_change_a_recipe() {
         ("index of the parent", |t| t.parent = Some(at(3))),
         ("wishes that got the same packages", |t| t.packages.reverse()),
         ("dependencies that brought nothing", |t| t.dependencies = Dependencies::All),
+        ("accepted scripts", |t| t.allow_scripts = question().omit),
         ("reason of an omission", |t| t.omit[0].reason = "x".into()),
         ("order of includes", |t| t.globs.tier.include.reverse()),
         ("a glob twice", |t| t.globs.tier.exclude.push(at(Glob("/x".into())))),
@@ -374,7 +386,7 @@ fn what_does_not_change_a_recipe() {
             t.symlinks[0].path.span = 70..80;
             t.files[0].path.span = 70..80;
             t.globs.tier.include[0].span = 70..80;
-            t.generate.ca_certificates = Some(70..80);
+            t.generate.ca_certificates.as_mut().unwrap().span = 70..80;
             t.generate.os_release.as_mut().unwrap().span = 70..80;
         }),
     ];

@@ -28,7 +28,7 @@ pub(super) fn make(request: &Request<'_>) -> Result<Vec<Made>, GenerateError> {
             let plain = !name.contains('/') && name != ".." && name != ".";
             let path = folder.join(name.as_bytes()).ok().filter(|_| plain);
             let path = path.ok_or_else(|| refuse("its name is no file name"))?;
-            made.push(Made { path, content: Content::from_bytes(bytes) });
+            made.push(Made::file(path, Content::from_bytes(bytes)));
         }
     }
     Ok(made)

@@ -3,21 +3,31 @@
 //!
 //! A new one is a file here and a row in [`GENERATORS`].
 
+mod alternatives;
 mod ca_certificates;
+mod certificates;
 mod dpkg_status;
 mod error;
 mod group;
+mod java_keystore;
+mod locales;
 mod os_release;
 mod passwd;
+mod script_paths;
+pub mod scripts;
+mod shell;
+mod timezone;
+mod tmpfiles;
 
 use crate::{
     debian::Architecture,
     ground::{RootPath, Source},
     manifest,
-    rootfs::{Content, PackageName, Rootfs},
+    rootfs::{Attributes, Content, Node, PackageName, Rootfs},
     unpack::Unpacked,
 };
 
+pub use alternatives::Choice;
 pub use error::GenerateError;
 
 /// All that a generator may look at.
@@ -35,10 +45,14 @@ pub struct Request<'a> {
     pub rootfs: &'a Rootfs,
     /// Users and groups of the tier and its parents.
     pub accounts: &'a Accounts,
-    /// Whether the tier itself declares users.
+    /// Whether the tier itself declares users, or its packages make some.
     pub declares_users: bool,
-    /// Whether the tier itself declares groups.
+    /// Whether the tier itself declares groups, or its packages make some.
     pub declares_groups: bool,
+    /// What the maintainer scripts of the tier's own packages come to.
+    pub effects: &'a scripts::Effects,
+    /// Alternatives of the parents' packages, the root tier's first.
+    pub inherited_choices: &'a [Choice],
 }
 
 /// One unpacked package.
@@ -60,6 +74,11 @@ pub struct Accounts {
 }
 
 impl Accounts {
+    /// Whether there is a user or a group of this name.
+    fn has(&self, name: &str) -> bool {
+        self.users.iter().any(|user| user.name == name) || self.groups.iter().any(|group| group.name == name)
+    }
+
     /// These and a child tier's. One that the child declares again under the same name takes the
     /// place of the first.
     pub fn with(&self, users: &[manifest::User], groups: &[manifest::Group]) -> Self {
@@ -80,19 +99,32 @@ impl Accounts {
     }
 }
 
-/// A file that a generator made; 0644 and root:root always.
+/// An entry that a generator made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     /// Where it goes.
     pub path: RootPath,
-    /// What it holds.
-    pub content: Content,
+    /// What it is.
+    pub node: Node,
+    /// Mode and owner; of a link 0777.
+    pub attributes: Attributes,
 }
 
 impl Made {
+    /// A file, 0644 and root:root.
     fn new(path: &str, bytes: Vec<u8>) -> Self {
         let path = RootPath::from_absolute(path.as_bytes()).expect("generators know where their files go");
-        Self { path, content: Content::from_bytes(bytes) }
+        Self::file(path, Content::from_bytes(bytes))
+    }
+
+    /// The same.
+    fn file(path: RootPath, content: Content) -> Self {
+        Self { path, node: Node::File { content, group: None }, attributes: Attributes::new(0o644, 0, 0) }
+    }
+
+    /// A symbolic link.
+    fn link(path: RootPath, target: &[u8]) -> Self {
+        Self { path, node: Node::Symlink(target.into()), attributes: Attributes::new(0o777, 0, 0) }
     }
 }
 
@@ -100,17 +132,23 @@ impl Made {
 pub struct Generator {
     /// How messages and origins call it.
     pub name: &'static str,
-    /// Makes its files; none where the tier does not ask for it.
+    /// Makes its entries; none where the tier does not ask for it.
     pub make: fn(&Request<'_>) -> Result<Vec<Made>, GenerateError>,
 }
 
 /// All of them, by name.
-pub static GENERATORS: [Generator; 5] = [
+pub static GENERATORS: [Generator; 11] = [
+    Generator { name: "alternatives", make: alternatives::make },
     Generator { name: "ca-certificates", make: ca_certificates::make },
     Generator { name: "dpkg-status", make: dpkg_status::make },
     Generator { name: "group", make: group::make },
+    Generator { name: "java-keystore", make: java_keystore::make },
+    Generator { name: "locales", make: locales::make },
     Generator { name: "os-release", make: os_release::make },
     Generator { name: "passwd", make: passwd::make },
+    Generator { name: "scripts", make: script_paths::make },
+    Generator { name: "timezone", make: timezone::make },
+    Generator { name: "tmpfiles", make: tmpfiles::make },
 ];
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use crate::{
     archive::Package,
     debian::Architecture,
     ground::{Sha256, Spanned},
-    manifest::{Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Ownership, Symlink, Tier, User},
+    manifest::{
+        CaCertificates, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Ownership, Symlink, Tier,
+        User,
+    },
 };
 
 /// What goes into a layer.
@@ -49,6 +52,7 @@ pub fn recipe<E>(
         packages: _,
         dependencies: _,
         omit: _,
+        allow_scripts: _, // said of what is made, making nothing
         globs,
         users,
         groups,
@@ -149,8 +153,20 @@ fn spell_mode(canon: &mut Canon, mode: u16, owner: &Ownership) {
 }
 
 fn spell_generate(canon: &mut Canon, generate: &Generate) {
-    let Generate { ca_certificates, os_release, dpkg_status } = generate;
-    canon.text("ca-certificates", ca_certificates.is_some());
+    let Generate {
+        ca_certificates,
+        os_release,
+        dpkg_status,
+        java_keystore,
+        locales,
+        timezone,
+        alternatives,
+        sysusers,
+        tmpfiles,
+        scripts,
+    } = generate;
+    let form = ca_certificates.as_ref().map(|form| form.value);
+    canon.text("ca-certificates", matches!(form, Some(CaCertificates::Bundle | CaCertificates::Hashed)));
     if let Some(fields) = os_release {
         canon.list("os-release", &fields.value, |canon, (key, value)| {
             canon.text("key", key);
@@ -158,4 +174,26 @@ fn spell_generate(canon: &mut Canon, generate: &Generate) {
         });
     }
     canon.text("dpkg-status", dpkg_status);
+    // From here on only what is not the default, so that recipes from before these keys stay.
+    match form {
+        Some(CaCertificates::Off) => canon.text("ca-certificates", "off"),
+        Some(CaCertificates::Hashed) => canon.text("ca-certificates", "hashed"),
+        Some(CaCertificates::Bundle) | None => {}
+    }
+    if let Some(wanted) = java_keystore {
+        canon.text("java-keystore", wanted.value);
+    }
+    if let Some(locales) = locales {
+        canon.set("locales", locales, |canon, locale| canon.text("", &locale.value));
+    }
+    if let Some(zone) = timezone {
+        canon.text("timezone", &zone.value);
+    }
+    for (key, on) in
+        [("alternatives", alternatives), ("sysusers", sysusers), ("tmpfiles", tmpfiles), ("scripts", scripts)]
+    {
+        if !on {
+            canon.text(key, on);
+        }
+    }
 }

@@ -8,8 +8,8 @@ use crate::{
 };
 
 use super::{
-    Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Omission, Ownership, Symlink,
-    Tier, User, Wish,
+    CaCertificates, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Omission,
+    Ownership, Symlink, Tier, User, Wish,
     accounts::{Chain, Sort},
     error::{Findings, Place, Topic, class_of},
     globs,
@@ -39,6 +39,7 @@ pub(super) fn read(
         _ => Dependencies::All,
     };
     let omit = omissions(&mut fields, &packages, findings);
+    let allow_scripts = allowed_scripts(&mut fields, findings);
     let globs = read_globs(&mut fields, findings);
     if dependencies == Dependencies::None && !chain.broken {
         idle_rules(&globs, &packages, findings);
@@ -59,6 +60,7 @@ pub(super) fn read(
         packages,
         dependencies,
         omit,
+        allow_scripts,
         globs,
         users: users.into_iter().map(|(user, _)| user).collect(),
         groups: groups.into_iter().map(|(group, _)| group).collect(),
@@ -99,6 +101,29 @@ fn omissions(fields: &mut Fields, packages: &[Wish], findings: &mut Findings) ->
         omit.push(Omission { package, reason: reason.value });
     }
     omit
+}
+
+fn allowed_scripts(fields: &mut Fields, findings: &mut Findings) -> Vec<Omission> {
+    let mut allowed: Vec<Omission> = Vec::new();
+    for mut entry in fields.list::<Fields>("allow-scripts") {
+        let (Some(package), Some(reason)) =
+            (entry.value.spanned::<String>("package"), entry.value.spanned::<String>("reason"))
+        else {
+            continue;
+        };
+        if reason.value.trim().is_empty() {
+            findings
+                .error(Topic::BadValue, reason.span, "an accepted script needs its reason", "nothing said")
+                .help("say why the tier works without it; readers and reports will ask");
+        }
+        if let Some(first) = allowed.iter().find(|first| first.package.value == package.value) {
+            let message = format!("the scripts of {} are accepted twice", package.value);
+            findings.error(Topic::Duplicate, package.span.clone(), message, "again here").other =
+                Some((first.package.span.clone(), "first here".into()));
+        }
+        allowed.push(Omission { package, reason: reason.value });
+    }
+    allowed
 }
 
 fn read_globs(fields: &mut Fields, findings: &mut Findings) -> Globs {
@@ -354,8 +379,25 @@ fn beside(source: &Spanned<String>, folder: &Path, findings: &mut Findings) -> O
 fn read_generate(fields: &mut Fields, findings: &mut Findings) -> Generate {
     let mut generate = Generate::default();
     let Some(mut table) = fields.take::<Fields>("generate") else { return generate };
-    generate.ca_certificates =
-        table.spanned::<bool>("ca-certificates").filter(|wanted| wanted.value).map(|wanted| wanted.span);
+    generate.ca_certificates = table.spanned::<Value>("ca-certificates").map(|wanted| {
+        let form = match &wanted.value {
+            Value::Bool(false) => CaCertificates::Off,
+            Value::Text(form) if form == "hashed" => CaCertificates::Hashed,
+            _ => CaCertificates::Bundle,
+        };
+        Spanned::new(form, wanted.span)
+    });
+    generate.java_keystore = table.spanned("java-keystore");
+    generate.locales = table.take("locales").filter(|locales: &Vec<_>| !locales.is_empty());
+    generate.timezone = table.spanned("timezone");
+    for (key, on) in [
+        ("alternatives", &mut generate.alternatives),
+        ("sysusers", &mut generate.sysusers),
+        ("tmpfiles", &mut generate.tmpfiles),
+        ("scripts", &mut generate.scripts),
+    ] {
+        *on = table.take(key).unwrap_or(true);
+    }
     if let Some(os_release) = table.spanned::<Vec<(Spanned<String>, Spanned<String>)>>("os-release") {
         let mut pairs = Vec::new();
         for (key, value) in os_release.value {
@@ -399,7 +441,14 @@ fn paths_once(tier: &Tier, findings: &mut Findings) {
     };
     made(b"/etc/passwd", tier.users.first().map(|user| user.span.clone()), "[[users]]");
     made(b"/etc/group", tier.groups.first().map(|group| group.span.clone()), "[[groups]]");
-    made(b"/etc/ssl/certs/ca-certificates.crt", tier.generate.ca_certificates.clone(), "generate.ca-certificates");
+    let wanted = |form: &Spanned<CaCertificates>| form.value != CaCertificates::Off;
+    let bundle = tier.generate.ca_certificates.as_ref().filter(|form| wanted(form)).map(|form| form.span.clone());
+    made(b"/etc/ssl/certs/ca-certificates.crt", bundle, "generate.ca-certificates");
+    let zone = tier.generate.timezone.as_ref().map(|zone| zone.span.clone());
+    made(b"/etc/localtime", zone.clone(), "generate.timezone");
+    made(b"/etc/timezone", zone, "generate.timezone");
+    let store = tier.generate.java_keystore.as_ref().filter(|wanted| wanted.value);
+    made(b"/etc/ssl/certs/java/cacerts", store.map(|wanted| wanted.span.clone()), "generate.java-keystore");
     made(
         b"/usr/lib/os-release",
         tier.generate.os_release.as_ref().map(|fields| fields.span.clone()),

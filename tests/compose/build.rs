@@ -113,6 +113,7 @@ pub fn world(packages: &[Pkg]) -> World {
         packages: Vec::new(),
         dependencies: Dependencies::None,
         omit: Vec::new(),
+        allow_scripts: Vec::new(),
         globs: Globs::default(),
         users: Vec::new(),
         groups: Vec::new(),

@@ -1,6 +1,8 @@
 //! What `check` finds in finished tiers: one file a lint, each a function from finished things to
 //! findings.
 
+pub mod scripts;
+
 use serde::Serialize;
 
 use crate::ground::Span;

@@ -1,0 +1,110 @@
+//! Maintainer scripts of a tier's packages whose effect the image lacks: unhandled ones, those that
+//! would have to be run, and those that a switched-off generator would make.
+
+use std::collections::BTreeSet;
+
+use super::Finding;
+use crate::{
+    debian::Architecture,
+    generate::{
+        Accounts, Package,
+        scripts::{Effect, Item, effects, tmpfiles_items},
+    },
+    ground::printable,
+    manifest::{CaCertificates, Generate, Tier},
+    rootfs::Rootfs,
+};
+
+/// The lint's name.
+pub const LINT: &str = "scripts";
+
+/// What became of every script of a tier's own packages, the handled ones too. `rootfs` and `accounts`
+/// are the composed tier's.
+pub fn account(
+    packages: &[Package<'_>],
+    architecture: Architecture,
+    rootfs: &Rootfs,
+    accounts: &Accounts,
+) -> Vec<Item> {
+    let mut items = effects(packages, architecture, rootfs, accounts).items;
+    items.extend(tmpfiles_items(packages, rootfs, accounts));
+    items
+}
+
+/// Scripts that need a word, in the order of the packages; and entries of `allow-scripts` that accept
+/// nothing.
+pub fn lint(
+    tier: &Tier,
+    architecture: Architecture,
+    packages: &[Package<'_>],
+    rootfs: &Rootfs,
+    accounts: &Accounts,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut used = BTreeSet::new();
+    for item in account(packages, architecture, rootfs, accounts) {
+        let Some((message, help)) = complaint(&item, tier) else { continue };
+        if let Some(allowed) = tier.allow_scripts.iter().find(|allowed| *allowed.package.value == *item.package.name) {
+            used.insert(&allowed.package.value);
+            continue;
+        }
+        findings.push(Finding {
+            lint: LINT,
+            subject: printable(item.package.name.as_bytes()),
+            message,
+            help,
+            span: None,
+        });
+    }
+    for allowed in tier.allow_scripts.iter().filter(|allowed| !used.contains(&allowed.package.value)) {
+        let package = &allowed.package.value;
+        let there = packages.iter().any(|one| *one.name.name == **package);
+        findings.push(Finding {
+            lint: LINT,
+            subject: package.clone(),
+            message: match there {
+                true => format!("allow-scripts accepts scripts of {package}, which has none that are unhandled"),
+                false => {
+                    format!("allow-scripts accepts scripts of {package}, which is not among the tier's own packages")
+                }
+            },
+            help: "take the entry out".into(),
+            span: Some(allowed.package.span.clone()),
+        });
+    }
+    findings
+}
+
+fn complaint(item: &Item, tier: &Tier) -> Option<(String, String)> {
+    let accept = format!(
+        "declare in [[files]], [[directories]] or [[symlinks]] what the tier needs of it, and accept the rest: \
+         allow-scripts = [{{ package = \"{}\", reason = \"...\" }}]",
+        item.package.name
+    );
+    let what = match &item.fingerprint {
+        Some(fingerprint) => format!("{} ({fingerprint})", item.member),
+        None => item.member.clone(),
+    };
+    match item.effect {
+        Effect::None => None,
+        Effect::Unhandled => Some((format!("{what} is unhandled: {}", item.reason), accept)),
+        Effect::Missing => Some((format!("{what} cannot be made up for: {}", item.reason), accept)),
+        Effect::Made(key) if is_on(&tier.generate, key) => None,
+        Effect::Made(key) => Some((
+            format!("{what} is not made up for, since generate.{key} is off"),
+            format!("take `{key} = false` out of [generate], or accept it in allow-scripts"),
+        )),
+    }
+}
+
+fn is_on(generate: &Generate, key: &str) -> bool {
+    match key {
+        "alternatives" => generate.alternatives,
+        "scripts" => generate.scripts,
+        "sysusers" => generate.sysusers,
+        "tmpfiles" => generate.tmpfiles,
+        "ca-certificates" => generate.ca_certificates.as_ref().is_none_or(|form| form.value != CaCertificates::Off),
+        "java-keystore" => generate.java_keystore.as_ref().is_none_or(|wanted| wanted.value),
+        _ => true,
+    }
+}
