@@ -177,7 +177,10 @@ fn a_tier_is_as_its_scripts_would_have_left_it() {
         assert_eq!(link.as_deref(), real.to_str(), "{name}");
     }
 
-    assert_eq!(differ(&our_links(&composed, "/etc/fonts/conf.d"), &real_links(&root.join("etc/fonts/conf.d"))), [""; 0]);
+    assert_eq!(
+        differ(&our_links(&composed, "/etc/fonts/conf.d"), &real_links(&root.join("etc/fonts/conf.d"))),
+        [""; 0]
+    );
     assert_eq!(differ(&our_links(&composed, "/etc/ssl/certs"), &real_links(&root.join("etc/ssl/certs"))), [""; 0]);
     let pem = |bytes: Vec<u8>| pems(&String::from_utf8(bytes).unwrap());
     let bundle = "etc/ssl/certs/ca-certificates.crt";
@@ -190,7 +193,8 @@ fn a_tier_is_as_its_scripts_would_have_left_it() {
             let line = |line: &str| {
                 let mut fields: Vec<_> = line.split(':').map(str::to_owned).collect();
                 for number in [2, 3] {
-                    if fields.get(number).and_then(|id| id.parse().ok()).is_some_and(|id: u32| id >= fixed && id < 1000) {
+                    if fields.get(number).and_then(|id| id.parse().ok()).is_some_and(|id: u32| id >= fixed && id < 1000)
+                    {
                         fields[number] = "?".into();
                     }
                 }
@@ -217,10 +221,11 @@ fn a_tier_is_as_its_scripts_would_have_left_it() {
 
     let packages = world.packages();
     let architecture = "amd64".parse().unwrap();
-    let items = account(&packages, architecture, &composed.rootfs, &Accounts::default());
+    let items = account(&tier, architecture, &packages, &composed.rootfs, &Accounts::default());
     let unhandled: Vec<_> = items.iter().filter(|item| item.effect == Effect::Unhandled).collect();
     let with = ["preinst", "postinst"];
-    let with = packages.iter().filter(|one| with.iter().any(|script| one.unpacked.control.contains_key(*script))).count();
+    let with =
+        packages.iter().filter(|one| with.iter().any(|script| one.unpacked.control.contains_key(*script))).count();
     println!("{} packages, {with} with scripts at installation, {} unhandled", packages.len(), unhandled.len());
     assert!(unhandled.is_empty(), "{unhandled:#?}");
     let findings = lint(&tier, architecture, &packages, &composed.rootfs, &Accounts::default());

@@ -12,7 +12,7 @@ use crate::{
     },
     ground::printable,
     manifest::{CaCertificates, Generate, Tier},
-    rootfs::Rootfs,
+    rootfs::{Origin, Rootfs},
 };
 
 /// The lint's name.
@@ -21,13 +21,20 @@ pub const LINT: &str = "scripts";
 /// What became of every script of a tier's own packages, the handled ones too. `rootfs` and `accounts`
 /// are the composed tier's.
 pub fn account(
-    packages: &[Package<'_>],
+    tier: &Tier,
     architecture: Architecture,
+    packages: &[Package<'_>],
     rootfs: &Rootfs,
     accounts: &Accounts,
 ) -> Vec<Item> {
-    let mut items = effects(packages, architecture, rootfs, accounts).items;
-    items.extend(tmpfiles_items(packages, rootfs, accounts));
+    // As it was before anything of this tier was generated.
+    let own = |origin: &Origin| matches!(origin, Origin::Generated { tier: of, .. } if of.rsplit('/').next() == Some(&tier.name));
+    let before = rootfs.entries.iter().filter(|(_, entry)| !own(&entry.origin));
+    let rootfs = &Rootfs { entries: before.map(|(path, entry)| (path.clone(), entry.clone())).collect() };
+    let effects = effects(packages, architecture, rootfs, accounts);
+    let accounts = accounts.with(&effects.accounts.users, &effects.accounts.groups);
+    let mut items = effects.items;
+    items.extend(tmpfiles_items(packages, rootfs, &accounts));
     items
 }
 
@@ -42,7 +49,7 @@ pub fn lint(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut used = BTreeSet::new();
-    for item in account(packages, architecture, rootfs, accounts) {
+    for item in account(tier, architecture, packages, rootfs, accounts) {
         let Some((message, help)) = complaint(&item, tier) else { continue };
         if let Some(allowed) = tier.allow_scripts.iter().find(|allowed| *allowed.package.value == *item.package.name) {
             used.insert(&allowed.package.value);

@@ -37,16 +37,10 @@ impl<'a> Users<'a> {
     pub(super) fn finish(mut self) -> Accounts {
         // A table of accounts without root is none.
         if !self.users.is_empty() || !self.groups.is_empty() {
-            if self.user("root").is_none() {
-                self.fixed_user("root");
-                let root = self.users.pop();
-                self.users.splice(0..0, root);
-            }
-            if self.group("root").is_none() {
-                self.fixed_group("root");
-                let root = self.groups.pop();
-                self.groups.splice(0..0, root);
-            }
+            self.fixed_user("root");
+            self.fixed_group("root");
+            self.users.sort_by_key(|user| user.name != "root");
+            self.groups.sort_by_key(|group| group.name != "root");
         }
         Accounts { users: self.users, groups: self.groups }
     }

@@ -87,13 +87,16 @@ pub fn effects(packages: &[Package<'_>], architecture: Architecture, rootfs: &Ro
     let mut users = Users::new(accounts);
     for package in packages {
         users.master_files(package);
-        users.sysusers(package, &mut effects.items);
     }
     // Accounts first: a script may name the user of a package that comes later.
     for script in &scripts {
         let exists = |path: &[u8]| RootPath::from_absolute(path).is_ok_and(|path| find(rootfs, &path).is_some());
         let mut walked = script.walk(architecture, &exists, &|name| users.known(name));
         walked.take(|call| users.call(call).then_some("sysusers"));
+    }
+    // Where a script makes the same user as a file does, Debian has the script's.
+    for package in packages {
+        users.sysusers(package, &mut effects.items);
     }
     let mut paths = Paths { rootfs, packages, users: &mut users, made: BTreeMap::new(), mask: 0o022 };
     for script in &scripts {
@@ -259,7 +262,8 @@ impl Walked<'_> {
                 (lines.join("\n"), format!("it calls `{}`", shown(&lines)))
             }
         };
-        let fingerprint = fingerprint(&text, architecture);
+        // Of a row that decides alone the whole text counts, so that the tree has no say in it.
+        let fingerprint = fingerprint(if self.alone { &self.script.text } else { &text }, architecture);
         let rows = TABLE.scripts.iter().filter(|row| row.is_for(&package.name, script));
         let (known, others): (Vec<_>, Vec<_>) = rows.partition(|row| row.calls.contains(&fingerprint));
         if let Some(row) = known.first() {

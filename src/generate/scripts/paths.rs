@@ -272,7 +272,7 @@ impl Paths<'_, '_> {
     }
 
     fn copy(&mut self, call: &Call) -> Option<()> {
-        let arguments = Arguments::of(call, "", &["p", "a", "f", "d", "--preserve"])?;
+        let arguments = Arguments::of(call, "", &["p", "a", "f", "d", "Z", "--preserve"])?;
         let [from, to] = arguments.rest.as_slice() else { return None };
         let (content, mut attributes) = self.source(&path(from)?)?;
         let mut to = self.real(path(to)?);
