@@ -321,7 +321,9 @@ impl Walker<'_> {
     fn function(&mut self, name: &str, arguments: &[Option<String>]) -> Result<Status, Stop> {
         let Some(body) = self.functions.get(name).cloned().filter(|_| self.depth < DEEPEST) else { return Ok(None) };
         let positional = |name: &String| name.parse::<usize>().is_ok();
-        let outer: Vec<_> = self.variables.extract_if(.., |name, _| positional(name)).collect();
+        let before = std::mem::take(&mut self.variables);
+        let (outer, inner): (BTreeMap<_, _>, _) = before.into_iter().partition(|(name, _)| positional(name));
+        self.variables = inner;
         for (at, argument) in arguments.iter().enumerate() {
             self.variables.insert((at + 1).to_string(), argument.clone());
         }
