@@ -18,8 +18,9 @@ use debstrata::{
         staleness,
     },
     manifest::{
-        Archive, ArchiveSource, DebFolder, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs,
-        Group, Keyring, Missing, Omission, Ownership, Symlink, Tarball, TarballPlace, Tier, User, Wish,
+        Archive, ArchiveSource, CaCertificates, DebFolder, Dependencies, Directory, File, FileContent, Generate, Glob,
+        GlobRule, Globs, Group, Keyring, Missing, Omission, Ownership, Symlink, Tarball, TarballPlace, Tier, User,
+        Wish,
     },
     resolve::Question,
 };
@@ -308,6 +309,7 @@ fn tier() -> Tier {
         dependencies: Dependencies::None,
         omit: question().omit,
         allow_missing: Vec::new(),
+        allow_scripts: Vec::new(),
         globs: Globs {
             tier: rule(&["/usr/**", "/etc/**"], &["/usr/share/man/**", "/x"]),
             packages: BTreeMap::from([("ca-certificates".into(), at(rule(&["/a"], &[])))]),
@@ -320,10 +322,9 @@ fn tier() -> Tier {
         checks: Default::default(),
         archives: Vec::new(),
         generate: Generate {
-            ca_certificates: Some(2..4),
+            ca_certificates: Some(at(CaCertificates::Bundle)),
             os_release: Some(at(vec![("ID".into(), "debian".into()), ("NAME".into(), "x".into())])),
-            dpkg_status: true,
-            ld_so_cache: None,
+            ..Generate::default()
         },
     }
 }
@@ -404,6 +405,16 @@ fn what_changes_a_recipe() {
         ("order of os-release", |t| t.generate.os_release.as_mut().unwrap().value.reverse()),
         ("dpkg-status", |t| t.generate.dpkg_status = false),
         ("ld-so-cache", |t| t.generate.ld_so_cache = Some(1..2)),
+        ("hashed certificates", |t| t.generate.ca_certificates = Some(at(CaCertificates::Hashed))),
+        ("no certificates", |t| t.generate.ca_certificates = Some(at(CaCertificates::Off))),
+        ("keystore", |t| t.generate.java_keystore = Some(at(true))),
+        ("no keystore", |t| t.generate.java_keystore = Some(at(false))),
+        ("locales", |t| t.generate.locales = Some(vec![at("C.utf8".into())])),
+        ("timezone", |t| t.generate.timezone = Some(at("Etc/UTC".into()))),
+        ("alternatives", |t| t.generate.alternatives = false),
+        ("sysusers", |t| t.generate.sysusers = false),
+        ("tmpfiles", |t| t.generate.tmpfiles = false),
+        ("scripts", |t| t.generate.scripts = false),
     ];
     let own = [package("b", "1", 1), package("a", "2", 1)];
     let mut seen = BTreeMap::from([(recipe_of(|_| {}), "as it was")]);
@@ -436,6 +447,7 @@ fn what_does_not_change_a_recipe() {
         ("wishes that got the same packages", |t| t.packages.reverse()),
         ("libraries that may be missing", |t| t.allow_missing = vec![missing("libx.so.1", "plugin")]),
         ("dependencies that brought nothing", |t| t.dependencies = Dependencies::All),
+        ("accepted scripts", |t| t.allow_scripts = question().omit),
         ("reason of an omission", |t| t.omit[0].reason = "x".into()),
         ("order of includes", |t| t.globs.tier.include.reverse()),
         ("a glob twice", |t| t.globs.tier.exclude.push(at(Glob("/x".into())))),
@@ -451,7 +463,7 @@ fn what_does_not_change_a_recipe() {
             t.symlinks[0].path.span = 70..80;
             t.files[0].path.span = 70..80;
             t.globs.tier.include[0].span = 70..80;
-            t.generate.ca_certificates = Some(70..80);
+            t.generate.ca_certificates.as_mut().unwrap().span = 70..80;
             t.generate.os_release.as_mut().unwrap().span = 70..80;
         }),
     ];

@@ -381,13 +381,6 @@ fn what_comes_later_is_refused_after_its_type() {
     insta::assert_snapshot!(refused(&tier(
         r#"
 parent = { oci = "layout", digest = "sha256:0" }
-dependencies = "linked"
-allow-missing = [{ library = "libfoo.so.1", reason = "plugin" }]
-allow-scripts = [{ package = "nginx-common", reason = "ours" }]
-[generate]
-ld-so-cache = true
-java-keystore = 1
-locales = ["C.utf8"]
 [image]
 user = 0
 cmd = ["x"]

@@ -13,7 +13,7 @@ use std::{
 
 use debstrata::{
     debian::Architecture,
-    generate::{Accounts, GENERATORS, Request},
+    generate::{Accounts, GENERATORS, Request, scripts},
     ground::{RootPath, Source},
     manifest::Generate,
     rootfs::{Attributes, Content, Entry, Node, Origin, PackageName, Rootfs},
@@ -160,6 +160,8 @@ fn by_us(tree: &Rootfs, architecture: Architecture) -> BTreeMap<RootPath, Node> 
         accounts: &Accounts::default(),
         declares_users: false,
         declares_groups: false,
+        effects: &scripts::effects(&[], architecture, tree, &Accounts::default()),
+        inherited_choices: &[],
     };
     let made = (generator.make)(&request).unwrap();
     made.into_iter().map(|made| (made.path, made.node)).collect()

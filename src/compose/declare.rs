@@ -8,7 +8,7 @@ use miette::LabeledSpan;
 
 use super::{Beside, ComposeError, Composition, Remark, layout::Layout, merge::Draft};
 use crate::{
-    generate::{Accounts, GENERATORS, Made, Package, Request},
+    generate::{Accounts, GENERATORS, Package, Request, scripts},
     ground::{PathError, RootPath, Source, Span, TooLong, read_at_most},
     manifest::{FileContent, Ownership, Tier, User},
     rootfs::{Attributes, Content, Entry, Node, Origin},
@@ -18,8 +18,11 @@ use crate::{
 /// package.
 const LARGEST_FILE: u64 = 64 << 20;
 
-/// Accounts of the tier and its parents.
-pub(super) fn accounts(composition: &Composition<'_>) -> Accounts {
+/// Generators that nobody asked for by a path: what is declared goes first.
+const GENTLE: [&str; 3] = ["alternatives", "scripts", "tmpfiles"];
+
+/// Accounts that the tier declares, and all of its parents.
+fn accounts(composition: &Composition<'_>) -> Accounts {
     let parents = composition.parent.map(|parent| &parent.accounts);
     let none = Accounts::default();
     parents.unwrap_or(&none).with(&composition.tier.users, &composition.tier.groups)
@@ -193,32 +196,56 @@ impl Declaring<'_> {
         let composition = self.composition;
         let packages: Vec<_> =
             composition.packages.iter().map(|input| Package { name: &input.name, unpacked: input.unpacked }).collect();
-        let accounts = accounts(composition);
+        let wish = &composition.tier.generate;
+        let mut accounts = accounts(composition);
+        let effects = scripts::effects(&packages, composition.architecture, &self.draft.tree, &accounts);
+        let made_accounts = wish.sysusers && effects.accounts != Accounts::default();
+        if made_accounts {
+            accounts = accounts.with(&effects.accounts.users, &effects.accounts.groups);
+        }
+        let none = Vec::new();
+        let inherited_choices = composition.parent.map_or(&none, |parent| &parent.choices);
         for late in [false, true] {
             let mut made = Vec::new();
             for generator in GENERATORS.iter().filter(|generator| generator.late == late) {
                 let request = Request {
                     source: &composition.tier.source,
-                    wish: &composition.tier.generate,
+                    wish,
                     architecture: composition.architecture,
                     packages: &packages,
                     rootfs: &self.draft.tree,
                     accounts: &accounts,
-                    declares_users: !composition.tier.users.is_empty(),
-                    declares_groups: !composition.tier.groups.is_empty(),
+                    declares_users: !composition.tier.users.is_empty()
+                        || made_accounts && !self.declares(b"/etc/passwd"),
+                    declares_groups: !composition.tier.groups.is_empty()
+                        || made_accounts && !self.declares(b"/etc/group"),
+                    effects: &effects,
+                    inherited_choices,
                 };
                 match (generator.make)(&request) {
-                    Ok(files) => made.extend(files.into_iter().map(|file| (generator.name, file))),
+                    Ok(entries) => made.extend(entries.into_iter().map(|entry| (generator.name, entry))),
                     Err(error) => self.draft.errors.push(error.into()),
                 }
             }
-            for (generator, Made { path, node }) in made {
-                self.refuse_other_accounts(generator, &path);
+            for (generator, made) in made {
+                self.refuse_other_accounts(generator, &made.path);
                 let origin = Origin::Generated { tier: self.name.clone(), generator };
-                let mode = if matches!(node, Node::Symlink(_)) { 0o777 } else { 0o644 };
-                self.insert(&path, Entry { node, attributes: Attributes::new(mode, 0, 0), origin });
+                // Two may want one folder, and what a manifest says goes first; only whole files are asked for.
+                let gentle = GENTLE.contains(&generator);
+                let place = self.place(&made.path, made.node == Node::Directory).ok();
+                if gentle && place.is_some_and(|place| self.draft.declared.contains_key(&place)) {
+                    continue;
+                }
+                self.insert(&made.path, Entry { node: made.node, attributes: made.attributes, origin });
             }
         }
+        self.draft.accounts = accounts;
+        self.draft.choices = inherited_choices.iter().cloned().chain(effects.choices).collect();
+    }
+
+    /// Whether this tier's manifest declares the path.
+    fn declares(&self, path: &[u8]) -> bool {
+        RootPath::from_absolute(path).is_ok_and(|path| self.draft.declared.contains_key(&path))
     }
 
     /// Whole files made of [[users]] and [[groups]] would lose the lines of one that came otherwise.

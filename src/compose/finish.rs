@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ComposeError, Composed, Composition, Remark, declare, layout::Layout, merge::Draft};
+use super::{ComposeError, Composed, Composition, Remark, layout::Layout, merge::Draft};
 use crate::{
     ground::{RootPath, printable},
     rootfs::{Entry, Node, Origin},
@@ -33,7 +33,8 @@ pub(super) fn finish(
     });
     Ok(Composed {
         rootfs: draft.tree,
-        accounts: declare::accounts(composition),
+        accounts: draft.accounts,
+        choices: draft.choices,
         remarks: draft.remarks,
         dropped: draft.dropped,
         controls: inherited.into_iter().chain(own).collect(),

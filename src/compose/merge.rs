@@ -16,6 +16,7 @@ use super::{
     select::{Claim, Selected},
 };
 use crate::{
+    generate::{Accounts, Choice},
     ground::RootPath,
     rootfs::{Attributes, Entry, Node, Origin, PackageName, Rootfs},
 };
@@ -35,6 +36,10 @@ pub(super) struct Draft {
     pub trail: Trail,
     /// Where nothing is but what a link led there.
     pub led: BTreeSet<RootPath>,
+    /// Users and groups of the chain, with those that packages make.
+    pub accounts: Accounts,
+    /// Alternatives of the chain's packages.
+    pub choices: Vec<Choice>,
 }
 
 /// Two different files or links of one name and of equal rights.

@@ -28,6 +28,8 @@ use crate::{
     unpack::Unpacked,
 };
 
+use crate::generate::Choice;
+
 pub use crate::generate::Accounts;
 pub use declare::read_beside;
 pub use error::ComposeError;
@@ -78,6 +80,8 @@ pub struct Composed {
     pub rootfs: Rootfs,
     /// Users and groups of the chain.
     pub accounts: Accounts,
+    /// What the chain's packages offer to update-alternatives, the root tier's first.
+    choices: Vec<Choice>,
     /// What the user may want to know, of this tier only; in a stable order.
     pub remarks: Vec<Remark>,
     /// Entries of this tier's packages that are not in the tree, by path, then in package order.

@@ -106,6 +106,54 @@ pub enum GenerateError {
         /// In a sentence without a full stop.
         why: &'static str,
     },
+    /// What the certificates hold cannot be read.
+    #[error("the certificates cannot be used: {why}")]
+    #[diagnostic(
+        code(debstrata::generate::certificates),
+        help(
+            "use another version of ca-certificates, or set `java-keystore = false` and `ca-certificates = \"bundle\"` in [generate]"
+        )
+    )]
+    Certificates {
+        /// In a sentence without a full stop.
+        why: &'static str,
+    },
+    /// No such time zone.
+    #[error("the tree has no time zone {zone:?}")]
+    #[diagnostic(
+        code(debstrata::generate::no_zone),
+        help(
+            "zones are named as below /usr/share/zoneinfo, such as Europe/Berlin; tzdata has them, older names tzdata-legacy"
+        )
+    )]
+    NoZone {
+        /// The zone.
+        zone: String,
+        /// The tier's manifest.
+        #[source_code]
+        source_code: Source,
+        /// The key.
+        #[label("asked for here")]
+        span: SourceSpan,
+    },
+    /// No such locale.
+    #[error("the locale {locale:?} cannot be had: {why}")]
+    #[diagnostic(
+        code(debstrata::generate::no_locale),
+        help("C.utf8 is in libc-bin; others are in the package locales-all")
+    )]
+    NoLocale {
+        /// The locale.
+        locale: String,
+        /// In a sentence without a full stop.
+        why: &'static str,
+        /// The tier's manifest.
+        #[source_code]
+        source_code: Source,
+        /// The key.
+        #[label("asked for here")]
+        span: SourceSpan,
+    },
     /// A package has no control file, or a name that is no file name.
     #[error("{package} cannot be entered into /var/lib/dpkg/status.d: {why}")]
     #[diagnostic(

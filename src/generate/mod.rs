@@ -3,22 +3,32 @@
 //!
 //! A new one is a file here and a row in [`GENERATORS`].
 
+mod alternatives;
 mod ca_certificates;
+mod certificates;
 mod dpkg_status;
 mod error;
 mod group;
+mod java_keystore;
 mod ld_so_cache;
+mod locales;
 mod os_release;
 mod passwd;
+mod script_paths;
+pub mod scripts;
+mod shell;
+mod timezone;
+mod tmpfiles;
 
 use crate::{
     debian::Architecture,
     ground::{RootPath, Source},
     manifest,
-    rootfs::{Content, Node, PackageName, Rootfs},
+    rootfs::{Attributes, Content, Node, PackageName, Rootfs},
     unpack::Unpacked,
 };
 
+pub use alternatives::Choice;
 pub use error::GenerateError;
 
 /// All that a generator may look at.
@@ -37,10 +47,14 @@ pub struct Request<'a> {
     pub rootfs: &'a Rootfs,
     /// Users and groups of the tier and its parents.
     pub accounts: &'a Accounts,
-    /// Whether the tier itself declares users.
+    /// Whether the tier itself declares users, or its packages make some.
     pub declares_users: bool,
-    /// Whether the tier itself declares groups.
+    /// Whether the tier itself declares groups, or its packages make some.
     pub declares_groups: bool,
+    /// What the maintainer scripts of the tier's own packages come to.
+    pub effects: &'a scripts::Effects,
+    /// Alternatives of the parents' packages, the root tier's first.
+    pub inherited_choices: &'a [Choice],
 }
 
 /// One unpacked package.
@@ -62,6 +76,11 @@ pub struct Accounts {
 }
 
 impl Accounts {
+    /// Whether there is a user or a group of this name.
+    fn has(&self, name: &str) -> bool {
+        self.users.iter().any(|user| user.name == name) || self.groups.iter().any(|group| group.name == name)
+    }
+
     /// These and a child tier's. One that the child declares again under the same name takes the
     /// place of the first.
     pub fn with(&self, users: &[manifest::User], groups: &[manifest::Group]) -> Self {
@@ -82,27 +101,32 @@ impl Accounts {
     }
 }
 
-/// What a generator made: a file of mode 0644, or a symbolic link; root:root always.
+/// An entry that a generator made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     /// Where it goes.
     pub path: RootPath,
-    /// The file or link.
+    /// What it is.
     pub node: Node,
+    /// Mode and owner; of a link 0777.
+    pub attributes: Attributes,
 }
 
 impl Made {
+    /// A file, 0644 and root:root.
     fn new(path: &str, bytes: Vec<u8>) -> Self {
         let path = RootPath::from_absolute(path.as_bytes()).expect("generators know where their files go");
         Self::file(path, Content::from_bytes(bytes))
     }
 
+    /// The same.
     fn file(path: RootPath, content: Content) -> Self {
-        Self { path, node: Node::File { content, group: None } }
+        Self { path, node: Node::File { content, group: None }, attributes: Attributes::new(0o644, 0, 0) }
     }
 
+    /// A symbolic link.
     fn link(path: RootPath, target: &[u8]) -> Self {
-        Self { path, node: Node::Symlink(target.into()) }
+        Self { path, node: Node::Symlink(target.into()), attributes: Attributes::new(0o777, 0, 0) }
     }
 }
 
@@ -110,20 +134,26 @@ impl Made {
 pub struct Generator {
     /// How messages and origins call it.
     pub name: &'static str,
-    /// Makes its files; none where the tier does not ask for it.
+    /// Makes its entries; none where the tier does not ask for it.
     pub make: fn(&Request<'_>) -> Result<Vec<Made>, GenerateError>,
     /// Whether it looks at what the others made.
     pub late: bool,
 }
 
 /// All of them, by name.
-pub static GENERATORS: [Generator; 6] = [
+pub static GENERATORS: [Generator; 12] = [
+    Generator { name: "alternatives", make: alternatives::make, late: false },
     Generator { name: "ca-certificates", make: ca_certificates::make, late: false },
     Generator { name: "dpkg-status", make: dpkg_status::make, late: false },
     Generator { name: "group", make: group::make, late: false },
+    Generator { name: "java-keystore", make: java_keystore::make, late: false },
     Generator { name: "ld-so-cache", make: ld_so_cache::make, late: true },
+    Generator { name: "locales", make: locales::make, late: false },
     Generator { name: "os-release", make: os_release::make, late: false },
     Generator { name: "passwd", make: passwd::make, late: false },
+    Generator { name: "scripts", make: script_paths::make, late: false },
+    Generator { name: "timezone", make: timezone::make, late: false },
+    Generator { name: "tmpfiles", make: tmpfiles::make, late: false },
 ];
 
 #[cfg(test)]

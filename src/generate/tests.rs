@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::*;
 use crate::{
     ground::Spanned,
-    manifest::{Generate, Group, User},
+    manifest::{CaCertificates, Generate, Group, User},
     rootfs::{Attributes, LinkGroup, Node},
     unpack::Item,
 };
@@ -57,6 +57,7 @@ impl Case {
     fn make(&self, generator: &str) -> Result<Vec<Made>, GenerateError> {
         let source = Source::new("t.toml", "text of a manifest");
         let packages: Vec<_> = self.packages.iter().map(|(name, unpacked)| Package { name, unpacked }).collect();
+        let effects = scripts::effects(&packages, "amd64".parse().unwrap(), &Rootfs::default(), &self.accounts);
         let generator = GENERATORS.iter().find(|row| row.name == generator).unwrap();
         (generator.make)(&Request {
             source: &source,
@@ -67,19 +68,25 @@ impl Case {
             accounts: &self.accounts,
             declares_users: self.declares,
             declares_groups: self.declares,
+            effects: &effects,
+            inherited_choices: &[],
         })
     }
 
     /// What it made, as `path: text`.
     fn texts(&self, generator: &str) -> BTreeMap<String, String> {
-        let text = |made: &Made| {
-            let Node::File { content, .. } = &made.node else { panic!("{} is {}", made.path, made.node.kind()) };
+        let text = |content: &Content| {
             let mut bytes = vec![0; content.size as usize];
             content.read_at(0, &mut bytes).unwrap();
             String::from_utf8(bytes).unwrap()
         };
         let made = self.make(generator).unwrap();
-        made.iter().map(|made| (made.path.to_string(), text(made))).collect()
+        let texts = made.iter().map(|made| match &made.node {
+            Node::File { content, .. } => (made.path.to_string(), text(content)),
+            Node::Symlink(target) => (made.path.to_string(), format!("-> {}", String::from_utf8_lossy(target))),
+            Node::Directory => (made.path.to_string(), made.attributes.to_string()),
+        });
+        texts.collect()
     }
 }
 
@@ -101,7 +108,7 @@ fn the_list_is_sorted_and_nothing_is_made_unasked() {
 #[test]
 fn the_bundle_walks_folders_in_byte_order_and_ends_every_line() {
     let mut case = Case::default();
-    case.wish.ca_certificates = Some(0..4);
+    case.wish.ca_certificates = Some(Spanned::new(CaCertificates::Bundle, 0..4));
     let folder = "/usr/share/ca-certificates";
     case.packages = vec![(
         name("ca-certificates", "all"),
@@ -125,7 +132,7 @@ fn the_bundle_walks_folders_in_byte_order_and_ends_every_line() {
 #[test]
 fn the_bundle_needs_its_package_and_plain_files() {
     let mut case = Case::default();
-    case.wish.ca_certificates = Some(0..4);
+    case.wish.ca_certificates = Some(Spanned::new(CaCertificates::Bundle, 0..4));
     assert!(matches!(case.make("ca-certificates"), Err(GenerateError::NoCaCertificates { .. })));
     let mut link = file("/usr/share/ca-certificates/x.crt", "");
     link.node = Node::Symlink(b"/etc/passwd".as_slice().into());

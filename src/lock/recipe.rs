@@ -9,7 +9,8 @@ use crate::{
     debian::Architecture,
     ground::{Sha256, Spanned},
     manifest::{
-        Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Ownership, Symlink, Tarball, Tier, User,
+        CaCertificates, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Ownership, Symlink,
+        Tarball, Tier, User,
     },
 };
 
@@ -52,6 +53,7 @@ pub fn recipe<E>(
         dependencies: _,
         omit: _,
         allow_missing: _,
+        allow_scripts: _, // said of what is made, making nothing
         globs,
         users,
         groups,
@@ -164,8 +166,21 @@ fn spell_mode(canon: &mut Canon, mode: u16, owner: &Ownership) {
 }
 
 fn spell_generate(canon: &mut Canon, generate: &Generate) {
-    let Generate { ca_certificates, os_release, dpkg_status, ld_so_cache } = generate;
-    canon.text("ca-certificates", ca_certificates.is_some());
+    let Generate {
+        ca_certificates,
+        os_release,
+        dpkg_status,
+        java_keystore,
+        locales,
+        timezone,
+        alternatives,
+        sysusers,
+        tmpfiles,
+        scripts,
+        ld_so_cache,
+    } = generate;
+    let form = ca_certificates.as_ref().map(|form| form.value);
+    canon.text("ca-certificates", matches!(form, Some(CaCertificates::Bundle | CaCertificates::Hashed)));
     if let Some(fields) = os_release {
         canon.list("os-release", &fields.value, |canon, (key, value)| {
             canon.text("key", key);
@@ -173,6 +188,27 @@ fn spell_generate(canon: &mut Canon, generate: &Generate) {
         });
     }
     canon.text("dpkg-status", dpkg_status);
-    // Not spelt where it is off, which keeps the recipes of before.
+    // From here on only what is not the default, so that recipes from before these keys stay.
+    match form {
+        Some(CaCertificates::Off) => canon.text("ca-certificates", "off"),
+        Some(CaCertificates::Hashed) => canon.text("ca-certificates", "hashed"),
+        Some(CaCertificates::Bundle) | None => {}
+    }
+    if let Some(wanted) = java_keystore {
+        canon.text("java-keystore", wanted.value);
+    }
+    if let Some(locales) = locales {
+        canon.set("locales", locales, |canon, locale| canon.text("", &locale.value));
+    }
+    if let Some(zone) = timezone {
+        canon.text("timezone", &zone.value);
+    }
     canon.optional("ld-so-cache", ld_so_cache.as_ref().map(|_| true));
+    for (key, on) in
+        [("alternatives", alternatives), ("sysusers", sysusers), ("tmpfiles", tmpfiles), ("scripts", scripts)]
+    {
+        if !on {
+            canon.text(key, on);
+        }
+    }
 }

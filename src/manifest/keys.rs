@@ -32,8 +32,6 @@ pub enum Status {
     Now,
     /// Checked for its type, then refused as not supported yet.
     Later,
-    /// As `Later`, but `false` and an empty list are fine.
-    LaterUnlessOff,
 }
 
 /// What a key takes.
@@ -93,10 +91,6 @@ const fn later(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, required: false, status: Status::Later, doc }
 }
 
-const fn later_unless_off(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { name, kind, required: false, status: Status::LaterUnlessOff, doc }
-}
-
 /// `archive.toml`
 pub static ARCHIVE: Table = Table {
     title: "archive.toml",
@@ -143,7 +137,7 @@ pub static TIER: Table = Table {
         ),
         key("omit", Kind::List(&Kind::Table(&OMISSION)), "Dependencies that are left out on purpose."),
         key("allow-missing", Kind::List(&Kind::Table(&MISSING)), "Libraries that may be missing."),
-        later_unless_off("allow-scripts", Kind::List(&Kind::Table(&SCRIPT)), "Maintainer scripts that are known."),
+        key("allow-scripts", Kind::List(&Kind::Table(&SCRIPT)), "Maintainer scripts that need no handling."),
         key("globs", Kind::Table(&GLOBS), "Which files of packages are kept."),
         key("users", Kind::List(&Kind::Table(&USER)), "Lines of /etc/passwd."),
         key("groups", Kind::List(&Kind::Table(&GROUP)), "Lines of /etc/group."),
@@ -290,7 +284,11 @@ pub static TARBALL: Table = Table {
 pub static GENERATE: Table = Table {
     title: "[generate]",
     keys: &[
-        key("ca-certificates", Kind::Bool, "/etc/ssl/certs/ca-certificates.crt; default false."),
+        key(
+            "ca-certificates",
+            Kind::Either(&[Kind::Choice(&[("bundle", Status::Now), ("hashed", Status::Now)]), Kind::Bool]),
+            "/etc/ssl/certs/ca-certificates.crt; on where its package is in the tier.",
+        ),
         key("os-release", Kind::Map(&Kind::Line), "/usr/lib/os-release, its fields in this order."),
         key(
             "dpkg-status",
@@ -298,8 +296,13 @@ pub static GENERATE: Table = Table {
             "/var/lib/dpkg/status.d for scanners; on by default.",
         ),
         key("ld-so-cache", Kind::Bool, "/etc/ld.so.cache, as ldconfig writes it; default false."),
-        later_unless_off("java-keystore", Kind::Bool, "/etc/ssl/certs/java/cacerts."),
-        later_unless_off("locales", Kind::List(&Kind::Line), "Locales to keep."),
+        key("java-keystore", Kind::Bool, "/etc/ssl/certs/java/cacerts; on where ca-certificates-java is in the tier."),
+        key("locales", Kind::List(&Kind::Line), "Locales of libc-bin to keep."),
+        key("timezone", Kind::Line, "/etc/localtime and /etc/timezone."),
+        key("alternatives", Kind::Bool, "Links of update-alternatives; default true."),
+        key("sysusers", Kind::Bool, "Users and groups that packages make; default true."),
+        key("tmpfiles", Kind::Bool, "What tmpfiles.d of packages asks for; default true."),
+        key("scripts", Kind::Bool, "Files and folders that scripts make; default true."),
     ],
 };
 

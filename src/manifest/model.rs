@@ -122,6 +122,8 @@ pub struct Tier {
     pub omit: Vec<Omission>,
     /// Libraries that may be missing (with `Dependencies::Linked`, and for lints).
     pub allow_missing: Vec<Missing>,
+    /// Maintainer scripts that need no handling.
+    pub allow_scripts: Vec<Omission>,
     /// Which files of packages are kept.
     pub globs: Globs,
     /// `[[users]]`
@@ -163,10 +165,10 @@ pub enum Dependencies {
     Linked,
 }
 
-/// One entry of `omit`.
+/// One entry of `omit` or `allow-scripts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Omission {
-    /// The package (or the virtual one) that is not followed.
+    /// The package (or the virtual one) that is not followed; whose scripts are accepted.
     pub package: Spanned<String>,
     /// Why, for readers and reports.
     pub reason: String,
@@ -326,19 +328,57 @@ pub enum FileContent {
 /// `[generate]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generate {
-    /// `/etc/ssl/certs/ca-certificates.crt` of the package ca-certificates; the span is the key's.
-    pub ca_certificates: Option<Span>,
+    /// `/etc/ssl/certs/ca-certificates.crt` of the package ca-certificates; `None`: the bundle where the
+    /// package is among the tier's own.
+    pub ca_certificates: Option<Spanned<CaCertificates>>,
     /// `/usr/lib/os-release`, the fields in the order of the manifest.
     pub os_release: Option<Spanned<Vec<(String, String)>>>,
     /// `/var/lib/dpkg/status.d`; on by default.
     pub dpkg_status: bool,
     /// `/etc/ld.so.cache`; the span is the key's.
     pub ld_so_cache: Option<Span>,
+    /// `/etc/ssl/certs/java/cacerts`; `None`: where ca-certificates-java is among the tier's own packages.
+    pub java_keystore: Option<Spanned<bool>>,
+    /// Locales below `/usr/lib/locale` that are kept.
+    pub locales: Option<Vec<Spanned<String>>>,
+    /// `/etc/localtime` and `/etc/timezone`.
+    pub timezone: Option<Spanned<String>>,
+    /// Links of update-alternatives; on by default.
+    pub alternatives: bool,
+    /// Users and groups that packages make; on by default.
+    pub sysusers: bool,
+    /// Directories and links of tmpfiles.d; on by default.
+    pub tmpfiles: bool,
+    /// Files and directories that scripts make; on by default.
+    pub scripts: bool,
+}
+
+/// `generate.ca-certificates`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaCertificates {
+    /// None.
+    Off,
+    /// One file.
+    Bundle,
+    /// One file, and links by name and by OpenSSL's hash of the subject.
+    Hashed,
 }
 
 impl Default for Generate {
     fn default() -> Self {
-        Self { ca_certificates: None, os_release: None, dpkg_status: true, ld_so_cache: None }
+        Self {
+            ca_certificates: None,
+            os_release: None,
+            dpkg_status: true,
+            java_keystore: None,
+            locales: None,
+            timezone: None,
+            alternatives: true,
+            sysusers: true,
+            tmpfiles: true,
+            scripts: true,
+            ld_so_cache: None,
+        }
     }
 }
 

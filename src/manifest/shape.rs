@@ -18,7 +18,7 @@ use super::{
     Glob,
     error::{Findings, Topic},
     globs,
-    keys::{Key, Kind, Status, Table},
+    keys::{Kind, Status, Table},
     scalar, wish,
 };
 
@@ -228,7 +228,7 @@ impl Shaper<'_> {
             if !whole {
                 fields.refused.insert(key.name);
             }
-            if is_later(key, value.get_ref()) {
+            if key.status == Status::Later {
                 // Its value was checked all the same: one run tells all.
                 self.not_supported(&format!("`{}`", key.name), name.span());
             } else if let Some(typed) = typed {
@@ -459,18 +459,6 @@ impl Shaper<'_> {
             finding.help(help);
         }
         None
-    }
-}
-
-fn is_later(key: &Key, value: &DeValue<'_>) -> bool {
-    match key.status {
-        Status::Now => false,
-        Status::Later => true,
-        Status::LaterUnlessOff => match value {
-            DeValue::Boolean(on) => *on,
-            DeValue::Array(items) => !items.is_empty(),
-            _ => true,
-        },
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{
 };
 
 use super::{
-    Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Missing, Omission, Ownership,
-    Symlink, Tier, User, Wish,
+    CaCertificates, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Missing,
+    Omission, Ownership, Symlink, Tier, User, Wish,
     accounts::{Chain, Sort},
     checks,
     error::{Findings, Place, Topic, class_of},
@@ -42,6 +42,7 @@ pub(super) fn read(
     };
     let omit = omissions(&mut fields, &packages, findings);
     let allow_missing = missing(&mut fields, findings);
+    let allow_scripts = allowed_scripts(&mut fields, findings);
     let globs = read_globs(&mut fields, findings);
     if dependencies == Dependencies::None && !chain.broken {
         idle_rules(&globs, &packages, findings);
@@ -69,6 +70,7 @@ pub(super) fn read(
         dependencies,
         omit,
         allow_missing,
+        allow_scripts,
         globs,
         users: users.into_iter().map(|(user, _)| user).collect(),
         groups: groups.into_iter().map(|(group, _)| group).collect(),
@@ -114,26 +116,36 @@ fn omissions(fields: &mut Fields, packages: &[Wish], findings: &mut Findings) ->
 }
 
 fn missing(fields: &mut Fields, findings: &mut Findings) -> Vec<Missing> {
-    let mut missing: Vec<Missing> = Vec::new();
-    for mut entry in fields.list::<Fields>("allow-missing") {
-        let (Some(library), Some(reason)) =
-            (entry.value.spanned::<String>("library"), entry.value.spanned::<String>("reason"))
+    let accepted = accepted(fields, "allow-missing", "library", findings);
+    accepted.into_iter().map(|(library, reason)| Missing { library, reason }).collect()
+}
+
+fn allowed_scripts(fields: &mut Fields, findings: &mut Findings) -> Vec<Omission> {
+    let accepted = accepted(fields, "allow-scripts", "package", findings);
+    accepted.into_iter().map(|(package, reason)| Omission { package, reason }).collect()
+}
+
+/// The entries of a list that accepts something for a reason.
+fn accepted(fields: &mut Fields, list: &str, name: &str, findings: &mut Findings) -> Vec<(Spanned<String>, String)> {
+    let mut accepted: Vec<(Spanned<String>, String)> = Vec::new();
+    for mut entry in fields.list::<Fields>(list) {
+        let (Some(what), Some(reason)) = (entry.value.spanned::<String>(name), entry.value.spanned::<String>("reason"))
         else {
             continue;
         };
         if reason.value.trim().is_empty() {
             findings
-                .error(Topic::BadValue, reason.span, "a missing library needs its reason", "nothing said")
+                .error(Topic::BadValue, reason.span, format!("{list} needs a reason"), "nothing said")
                 .help("say why the tier works without it; readers and reports will ask");
         }
-        if let Some(first) = missing.iter().find(|first| first.library.value == library.value) {
-            let message = format!("{} may be missing twice", library.value);
-            findings.error(Topic::Duplicate, library.span.clone(), message, "again here").other =
-                Some((first.library.span.clone(), "first here".into()));
+        if let Some((first, _)) = accepted.iter().find(|(first, _)| first.value == what.value) {
+            let message = format!("{} is in {list} twice", what.value);
+            findings.error(Topic::Duplicate, what.span.clone(), message, "again here").other =
+                Some((first.span.clone(), "first here".into()));
         }
-        missing.push(Missing { library, reason: reason.value });
+        accepted.push((what, reason.value));
     }
-    missing
+    accepted
 }
 
 fn read_globs(fields: &mut Fields, findings: &mut Findings) -> Globs {
@@ -389,8 +401,25 @@ fn beside(source: &Spanned<String>, folder: &Path, findings: &mut Findings) -> O
 fn read_generate(fields: &mut Fields, findings: &mut Findings) -> Generate {
     let mut generate = Generate::default();
     let Some(mut table) = fields.take::<Fields>("generate") else { return generate };
-    generate.ca_certificates =
-        table.spanned::<bool>("ca-certificates").filter(|wanted| wanted.value).map(|wanted| wanted.span);
+    generate.ca_certificates = table.spanned::<Value>("ca-certificates").map(|wanted| {
+        let form = match &wanted.value {
+            Value::Bool(false) => CaCertificates::Off,
+            Value::Text(form) if form == "hashed" => CaCertificates::Hashed,
+            _ => CaCertificates::Bundle,
+        };
+        Spanned::new(form, wanted.span)
+    });
+    generate.java_keystore = table.spanned("java-keystore");
+    generate.locales = table.take("locales").filter(|locales: &Vec<_>| !locales.is_empty());
+    generate.timezone = table.spanned("timezone");
+    for (key, on) in [
+        ("alternatives", &mut generate.alternatives),
+        ("sysusers", &mut generate.sysusers),
+        ("tmpfiles", &mut generate.tmpfiles),
+        ("scripts", &mut generate.scripts),
+    ] {
+        *on = table.take(key).unwrap_or(true);
+    }
     if let Some(os_release) = table.spanned::<Vec<(Spanned<String>, Spanned<String>)>>("os-release") {
         let mut pairs = Vec::new();
         for (key, value) in os_release.value {
@@ -435,8 +464,15 @@ fn paths_once(tier: &Tier, findings: &mut Findings) {
     };
     made(b"/etc/passwd", tier.users.first().map(|user| user.span.clone()), "[[users]]");
     made(b"/etc/group", tier.groups.first().map(|group| group.span.clone()), "[[groups]]");
-    made(b"/etc/ssl/certs/ca-certificates.crt", tier.generate.ca_certificates.clone(), "generate.ca-certificates");
     made(b"/etc/ld.so.cache", tier.generate.ld_so_cache.clone(), "generate.ld-so-cache");
+    let wanted = |form: &Spanned<CaCertificates>| form.value != CaCertificates::Off;
+    let bundle = tier.generate.ca_certificates.as_ref().filter(|form| wanted(form)).map(|form| form.span.clone());
+    made(b"/etc/ssl/certs/ca-certificates.crt", bundle, "generate.ca-certificates");
+    let zone = tier.generate.timezone.as_ref().map(|zone| zone.span.clone());
+    made(b"/etc/localtime", zone.clone(), "generate.timezone");
+    made(b"/etc/timezone", zone, "generate.timezone");
+    let store = tier.generate.java_keystore.as_ref().filter(|wanted| wanted.value);
+    made(b"/etc/ssl/certs/java/cacerts", store.map(|wanted| wanted.span.clone()), "generate.java-keystore");
     made(
         b"/usr/lib/os-release",
         tier.generate.os_release.as_ref().map(|fields| fields.span.clone()),

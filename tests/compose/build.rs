@@ -114,6 +114,7 @@ pub fn world(packages: &[Pkg]) -> World {
         dependencies: Dependencies::None,
         omit: Vec::new(),
         allow_missing: Vec::new(),
+        allow_scripts: Vec::new(),
         globs: Globs::default(),
         users: Vec::new(),
         groups: Vec::new(),

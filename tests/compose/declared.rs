@@ -172,7 +172,8 @@ fn packages_are_entered_for_scanners_whatever_the_globs_keep() {
 fn the_bundle_reads_what_the_globs_leave_out() {
     let package = pkg("ca-certificates").file("/usr/share/ca-certificates/m/a.crt", "A");
     let mut world = world(&[package]).package_globs("ca-certificates", &["/usr/share/doc/**"], &[]);
-    world.tier.generate.ca_certificates = Some(1..2);
+    world.tier.generate.ca_certificates =
+        Some(debstrata::ground::Spanned::new(debstrata::manifest::CaCertificates::Bundle, 1..2));
     assert_eq!(brief(&world.good().rootfs), expected(&[("/etc/ssl/certs/ca-certificates.crt", "=A\n")]));
     world.packages.clear();
     assert_eq!(world.bad(), ["ca-certificates is not among the packages of this tier"]);

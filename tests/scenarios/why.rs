@@ -15,7 +15,11 @@ fn world() -> World {
         .symlink("/bin", "usr/bin")
         .file("/etc/motd", 0o644, "base\n")
         .file("/usr/share/man/man1/files.1", 0o644, "m")
-        .control_file("postinst", "#!/bin/sh\ntouch /etc/made\ncp x /etc/made-too.conf\n", 0o755);
+        .control_file(
+            "postinst",
+            "#!/bin/sh\n/usr/bin/maker --out=/etc/made && maker /etc/made\ncp x /etc/made-too.conf\n",
+            0o755,
+        );
     let shell = DebBuilder::new("shell", "1").file("/bin/sh", 0o755, "s").symlink("/bin/ash", "sh");
     let git = DebBuilder::new("git", "2")
         .depends("libcurl (>= 1), mta, less | pager, perl-base | perl")

@@ -13,6 +13,8 @@ mod versions;
 
 pub mod libraries;
 
+pub mod scripts;
+
 use serde::Serialize;
 
 use super::{kept_out::Stage, relations::Members};
@@ -114,6 +116,7 @@ pub static LINTS: &[Lint] = &[
     ),
     lint("missing-version", "a symbol version that a file needs and its library does not have", libraries::versions),
     lint("privileged-file", "a setuid or setgid file, or one with capabilities", modes::privileged),
+    lint("scripts", "a maintainer script whose effect the tier lacks", scripts::find),
     lint("two-versions", "one package or source package in two versions in one chain", versions::find),
     lint("undeclared-omission", "a dependency that nothing meets and no `omit` declares", omissions::find),
     lint("unused-library", "a package of libraries that nothing in the tier loads", libraries::unused),
