@@ -240,6 +240,17 @@ impl Index {
         })
     }
 
+    /// Whether a suite lists this very package, whichever suite has the first word on it. `suite` is a
+    /// [`super::TrustRecord::id`], or what follows the first slash of one.
+    pub fn is_in(&self, suite: &str, candidate: &Candidate<'_>) -> bool {
+        let named = |from: &str| from == suite || from.split_once('/').is_some_and(|(_, name)| name == suite);
+        of_hash(&self.by_name, candidate.record.package).filter_map(|number| self.candidate(number)).any(|found| {
+            named(found.from)
+                && repetition(&found, candidate).is_eq()
+                && found.record.sha256 == candidate.record.sha256
+        })
+    }
+
     /// The names of all packages, in the order of adding, some more than once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         (0..self.stanzas.len()).filter_map(|number| self.candidate(number as u32)).map(|found| found.record.package)
