@@ -251,6 +251,24 @@ impl Index {
         })
     }
 
+    /// Where a name comes up first, in the order in which apt's cache meets names: stanza by stanza, and
+    /// in each the package itself, then its relations, field after field. Names that come up nowhere
+    /// are last. Compares names with each other, and means nothing else.
+    pub fn first_mention(&self, name: &str) -> (usize, usize, usize, usize) {
+        let finder = memchr::memmem::Finder::new(name);
+        for (number, suite) in self.suites.iter().enumerate() {
+            let mut found = finder.find_iter(suite.text.as_bytes()).filter_map(|at| mention(&suite.text, name, at));
+            let Some(first) = found.next() else { continue };
+            let stanza_end = memchr::memmem::find(suite.text.get(first.1..).unwrap_or_default().as_bytes(), b"\n\n")
+                .map_or(suite.text.len(), |end| first.1 + end);
+            let rest = found.take_while(|(_, at)| *at < stanza_end);
+            let (field, at) = rest.fold(first, std::cmp::min);
+            let stanza = suite.text.get(..at).unwrap_or_default().rfind("\n\n").unwrap_or(0);
+            return (number, stanza, field, at);
+        }
+        (usize::MAX, 0, 0, 0)
+    }
+
     /// The names of all packages, in the order of adding, some more than once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         (0..self.stanzas.len()).filter_map(|number| self.candidate(number as u32)).map(|found| found.record.package)
@@ -308,6 +326,33 @@ impl Candidate<'_> {
             sha256,
         })
     }
+}
+
+/// Whether the name at this byte stands alone in a field that names packages: the field's place in the
+/// order in which apt reads them, and the byte.
+fn mention(text: &str, name: &str, at: usize) -> Option<(usize, usize)> {
+    const FIELDS: [&str; 10] = [
+        "Package:",
+        "Pre-Depends:",
+        "Depends:",
+        "Conflicts:",
+        "Breaks:",
+        "Recommends:",
+        "Suggests:",
+        "Replaces:",
+        "Enhances:",
+        "Provides:",
+    ];
+    let inside = |byte: Option<u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_' | b'/'))
+    };
+    let before = at.checked_sub(1).and_then(|at| text.as_bytes().get(at).copied());
+    if inside(before) || inside(text.as_bytes().get(at + name.len()).copied()) {
+        return None;
+    }
+    let line = memchr::memrchr(b'\n', text.get(..at)?.as_bytes()).map_or(0, |end| end + 1);
+    let line = text.get(line..at)?;
+    FIELDS.iter().position(|field| line.starts_with(field)).map(|field| (field, at))
 }
 
 /// Orders by name, version (newest first) and architecture; equal where two suites list one package.

@@ -1,6 +1,6 @@
 //! What may be chosen: packages and their relations, read from the index when first asked for.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{cmp::Reverse, collections::BTreeMap, rc::Rc};
 
 use super::{
     Preferences, Question,
@@ -8,7 +8,7 @@ use super::{
     set::{Set, takes_architecture, takes_provided},
 };
 use crate::{
-    archive::{Candidate, Index, IndexError, Package},
+    archive::{Candidate, Index, IndexError, Package, Provider},
     debian::{Alternative, Relation, RelationError, packages::Record, relation::parse_relations, version},
 };
 
@@ -168,8 +168,30 @@ impl<'a> Universe<'a> {
         vars.iter().copied().filter(|var| self.takes(alternative, &self.packages[*var])).collect()
     }
 
+    /// Puts the provider first that apt would take. The index has them by the suite's priority, the
+    /// `Priority` field, and the name; in the last, apt puts first what its cache met last. What was
+    /// locked before comes before that. The order of those behind the first matters little, and texts
+    /// are long to search: it stays.
+    fn order(&self, found: &mut [Provider<'a>]) {
+        found.sort_by_key(|provider| !provider.candidate.record.essential);
+        let Some(first) = found.first().map(|provider| provider.candidate) else { return };
+        let rank = |provider: &Provider<'_>| {
+            let record = &provider.candidate.record;
+            (record.essential, provider.candidate.priority) == (first.record.essential, first.priority)
+                && record.priority == first.record.priority
+        };
+        let equal = found.iter().take_while(|provider| rank(provider)).count();
+        let equal = found.get_mut(..equal).unwrap_or_default();
+        if equal.iter().any(|other| other.candidate.record.package != first.record.package) {
+            equal.sort_by_cached_key(|provider| {
+                let name = provider.candidate.record.package;
+                (!self.preferences.held.contains_key(name), Reverse(self.index.first_mention(name)))
+            });
+        }
+    }
+
     /// Packages that provide what an alternative names, and whether an omitted one does.
-    fn providing(&mut self, alternative: &Alternative, omit: bool) -> (Vec<Var>, bool) {
+    fn providing(&mut self, alternative: &Alternative, omit: bool, order: bool) -> (Vec<Var>, bool) {
         let (index, architecture) = (self.index, self.index.architecture());
         let mut found = index.providers(&alternative.name);
         self.work += found.len();
@@ -179,12 +201,14 @@ impl<'a> Universe<'a> {
                 && self.is_of_suite(alternative, &provider.candidate)
                 && self.present.named(provider.candidate.record.package).is_none()
         });
-        found.sort_by_key(|provider| !provider.candidate.record.essential);
         let before = found.len();
         if omit {
             found.retain(|provider| self.omission(provider.candidate.record.package).is_none());
         }
         let omitted = found.len() < before;
+        if order {
+            self.order(&mut found);
+        }
         let mut vars = Vec::new();
         for provider in found {
             let wanted = provider.candidate.record;
@@ -238,7 +262,7 @@ impl<'a> Universe<'a> {
             let real = self.real(alternative);
             if real.is_empty() && self.present.named(&alternative.name).is_none() {
                 present |= vars.is_empty() && self.present.meets(alternative);
-                vars.extend(self.providing(alternative, false).0);
+                vars.extend(self.providing(alternative, false, vars.is_empty()).0);
             } else {
                 vars.extend(real);
             }
@@ -260,7 +284,7 @@ impl<'a> Universe<'a> {
         let mut omitted_providers = false;
         for alternative in &relation.0 {
             choices.vars.extend(self.real(alternative));
-            let (providing, omitted) = self.providing(alternative, true);
+            let (providing, omitted) = self.providing(alternative, true, choices.vars.is_empty());
             choices.vars.extend(providing);
             omitted_providers |= omitted;
         }
@@ -318,7 +342,7 @@ impl<'a> Universe<'a> {
                     // dpkg asks nothing of `:any` and `:native` here.
                     let alternative = &Alternative { qualifier: None, ..alternative.clone() };
                     others.extend(self.real(alternative));
-                    others.extend(self.providing(alternative, false).0);
+                    others.extend(self.providing(alternative, false, false).0);
                     present.extend(self.present.matching(alternative));
                 }
                 others.sort_unstable();
