@@ -244,7 +244,7 @@ impl<'s, 'a> Explain<'s, 'a> {
         let brought = both.filter(|var| self.ways.get(var).is_some_and(|way| way.chain.len() > 1));
         if let Some(name) = brought.map(|var| self.universe.record(var).package).next() {
             steps.push(format!(
-                "if the tier can do without {name}: omit = [{{ package = \"{name}\", reason = \"...\" }}]"
+                ", if the tier can do without {name}: omit = [{{ package = \"{name}\", reason = \"...\" }}]"
             ));
         }
         ResolveError::Conflict {
@@ -254,7 +254,7 @@ impl<'s, 'a> Explain<'s, 'a> {
             relation: Box::new(relation.clone()),
             way,
             other_way,
-            help: steps.join("; or "),
+            help: steps.join("; or ").replace("; or , ", "; or, "),
             span: span.unwrap_or_default(),
             other_span: other_span.map(Into::into),
         }

@@ -134,7 +134,9 @@ impl Sat {
             lits.swap(front, front + best);
         }
         let id = self.clauses.len();
-        for lit in lits.iter().take(2).filter(|_| lits.len() > 1) {
+        // A clause may be false as it comes, while another conflict is looked at: even one of a single
+        // literal is watched, so that it is not forgotten.
+        for lit in lits.iter().take(2) {
             self.watches[lit.0].push(id);
         }
         let first = lits.first().copied();
@@ -188,7 +190,7 @@ impl Sat {
             let values = &self.values;
             let is = |lit: Lit| values[lit.var()].map(|value| value == lit.is_yes());
             let lits = &mut self.clauses[id].lits;
-            if lits[0] == gone {
+            if lits[0] == gone && lits.len() > 1 {
                 lits.swap(0, 1);
             }
             let first = lits[0];

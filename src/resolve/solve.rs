@@ -58,7 +58,9 @@ pub fn resolve(
                     .expect("a contradiction begins with a wish, and has an end");
                 errors.push(error);
                 // As if it were not so: perhaps there is more to tell.
-                if dropped.insert(fact) && errors.len() < MOST_ERRORS {
+                let before = dropped.len();
+                dropped.extend(likewise(&mut universe, fact));
+                if dropped.len() > before && errors.len() < MOST_ERRORS {
                     continue;
                 }
             }
@@ -72,6 +74,29 @@ pub fn resolve(
         errors.sort_by_key(|error| error.span().start);
         return Err(errors);
     }
+}
+
+/// A fact and those that would only repeat it: often both of two packages exclude the other, and say
+/// so twice.
+fn likewise(universe: &mut Universe<'_>, fact: Fact) -> Vec<Fact> {
+    let mut facts = vec![fact];
+    match fact {
+        Fact::Excludes { by, other, .. } => {
+            for (by, other) in [(by, other), (other, by)] {
+                let count = universe.known(by).exclusions.len();
+                facts.extend((0..count).map(|at| Fact::Excludes { by, at, other }));
+            }
+        }
+        Fact::ExcludesPresent { by: var, member, .. } | Fact::ExcludedByPresent { member, other: var, .. } => {
+            let count = universe.known(var).exclusions.len();
+            facts.extend((0..count).map(|at| Fact::ExcludesPresent { by: var, at, member }));
+            let record = universe.present.members().get(member).and_then(|member| member.record().copied());
+            let exclusions = record.and_then(|record| universe.exclusions(&record).ok()).unwrap_or_default();
+            facts.extend((0..exclusions.len()).map(|at| Fact::ExcludedByPresent { member, at, other: var }));
+        }
+        _ => {}
+    }
+    facts
 }
 
 fn first_span(question: &Question) -> Span {

@@ -1,6 +1,8 @@
 //! What may be chosen: packages and their relations, read from the index when first asked for.
 
-use std::{cmp::Reverse, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, cmp::Reverse, collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use super::{
     Preferences, Question,
@@ -27,9 +29,14 @@ pub(super) struct Universe<'a> {
     /// Wishes for one package of a name that exists: they say which version is its best.
     wished: BTreeMap<&'a str, &'a Alternative>,
     choices: BTreeMap<String, Rc<Choices>>,
+    provided: BTreeMap<Box<str>, Rc<[Provider<'a>]>>,
+    mentions: RefCell<BTreeMap<&'a str, Mention>>,
     /// Stanzas looked at since the last [`Universe::take_work`].
     work: usize,
 }
+
+/// As [`Index::first_mention`] has it.
+type Mention = (usize, usize, usize, usize);
 
 /// What meets a relation.
 #[derive(Debug, Default)]
@@ -93,6 +100,8 @@ impl<'a> Universe<'a> {
             known: BTreeMap::new(),
             wished: BTreeMap::new(),
             choices: BTreeMap::new(),
+            provided: BTreeMap::new(),
+            mentions: RefCell::default(),
             work: 0,
         };
         for wish in &question.wishes {
@@ -185,16 +194,28 @@ impl<'a> Universe<'a> {
         if equal.iter().any(|other| other.candidate.record.package != first.record.package) {
             equal.sort_by_cached_key(|provider| {
                 let name = provider.candidate.record.package;
-                (!self.preferences.held.contains_key(name), Reverse(self.index.first_mention(name)))
+                (!self.preferences.held.contains_key(name), Reverse(self.mention(name)))
             });
         }
+    }
+
+    fn mention(&self, name: &'a str) -> Mention {
+        *self.mentions.borrow_mut().entry(name).or_insert_with(|| self.index.first_mention(name))
     }
 
     /// Packages that provide what an alternative names, and whether an omitted one does.
     fn providing(&mut self, alternative: &Alternative, omit: bool, order: bool) -> (Vec<Var>, bool) {
         let (index, architecture) = (self.index, self.index.architecture());
-        let mut found = index.providers(&alternative.name);
-        self.work += found.len();
+        let providers = match self.provided.get(&alternative.name) {
+            Some(providers) => providers.clone(),
+            None => {
+                let providers: Rc<[_]> = index.providers(&alternative.name).into();
+                self.provided.insert(alternative.name.clone(), providers.clone());
+                providers
+            }
+        };
+        self.work += providers.len();
+        let mut found = providers.to_vec();
         found.retain(|provider| {
             takes_provided(alternative, provider.version)
                 && takes_architecture(architecture, alternative, Some(&provider.candidate.record))
@@ -245,7 +266,7 @@ impl<'a> Universe<'a> {
 
     /// Puts packages in their best version before others; each once.
     fn ordered(&self, found: Vec<Var>) -> Vec<Var> {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let (mut best, other): (Vec<_>, Vec<_>) =
             found.into_iter().filter(|var| seen.insert(*var)).partition(|var| self.best[*var]);
         best.extend(other);
@@ -267,7 +288,10 @@ impl<'a> Universe<'a> {
                 vars.extend(real);
             }
         }
-        Choices { present, vars: self.ordered(vars), omitted: false }
+        // In the manifest's order, whatever versions it takes.
+        let mut seen = BTreeSet::new();
+        vars.retain(|var| seen.insert(*var));
+        Choices { present, vars, omitted: false }
     }
 
     /// What meets a dependency.
