@@ -132,10 +132,10 @@ fn multi_arch() {
 
 #[test]
 fn nothing_is_pulled_in_by_being_essential() {
-    table("app 1\n base 1: Essential yes\n a-sh 1: Provides sh\n dash 1: Provides sh; Essential yes\n b 1: Depends sh", &[
-        ("app", "app 1"),
-        ("b", "b 1, dash 1"),
-    ]);
+    table(
+        "app 1\n base 1: Essential yes\n a-sh 1: Provides sh\n dash 1: Provides sh; Essential yes\n b 1: Depends sh",
+        &[("app", "app 1"), ("b", "b 1, dash 1")],
+    );
 }
 
 #[test]
@@ -192,6 +192,37 @@ fn refusals_name_both_ends() {
       help: add a source that has it to archive.toml; or, if the tier can do without it: omit = [{ package = "nowhere", reason = "..." }]; what could be taken instead fails too, at none -> gone-b
       wish: none; exit status 2
     "#);
+}
+
+#[test]
+fn a_name_that_only_other_architectures_have() {
+    let mut errors = ask("app 1: Depends valgrind | nothing", "rustc-mozilla, app").expect_err("neither");
+    let names: Vec<_> = errors.iter().flat_map(|error| error.unknown_names()).map(str::to_owned).collect();
+    assert_eq!(names, ["rustc-mozilla", "valgrind", "nothing"]);
+    errors[0].add_elsewhere("rustc-mozilla", &["arm64".parse().unwrap(), "riscv64".parse().unwrap()]);
+    errors[1].add_elsewhere("nothing", &[]);
+    let help = |at: usize| miette::Diagnostic::help(&errors[at]).unwrap().to_string();
+    assert!(
+        help(0).starts_with(
+            "rustc-mozilla is there on arm64, riscv64; a wish for these alone: `rustc-mozilla [arm64 riscv64]`; "
+        ),
+        "{}",
+        help(0)
+    );
+    assert!(help(1).starts_with("add a source"));
+}
+
+/// Two conflicts found at once, of which one is a package's own lack: it was forgotten once.
+#[test]
+fn a_lack_found_beside_a_conflict_counts() {
+    let archive = "
+        p0 1
+        p0 2
+        p1 1
+        p1 2: Conflicts v0 (<< 2)
+        p2 1: Depends p5 | p1; Conflicts p1 (= 1); Provides v0 (= 1)
+        p5 1: Depends v1; Conflicts p0 (>= 2)";
+    assert!(sets(archive, "p2, p0").starts_with("error"));
 }
 
 #[test]
@@ -300,8 +331,13 @@ fn archives() -> impl Strategy<Value = String> {
                 Some(version) => format!("v{at} (= {version})"),
                 None => format!("v{at}"),
             });
-            let fields = [("Depends", depends.join(", ")), ("Conflicts", conflicts.join(", ")), ("Provides", provides.unwrap_or_default())];
-            let fields = fields.iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("{name} {text}"));
+            let fields = [
+                ("Depends", depends.join(", ")),
+                ("Conflicts", conflicts.join(", ")),
+                ("Provides", provides.unwrap_or_default()),
+            ];
+            let fields =
+                fields.iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("{name} {text}"));
             writeln!(text, "p{} {version}: {}", at % 8, fields.collect::<Vec<_>>().join("; ")).unwrap();
         }
         text.replace(": \n", "\n")
@@ -364,13 +400,14 @@ fn is_valid(set: &[&Toy]) -> bool {
     set.iter().all(|toy| {
         let others = || set.iter().filter(|other| other.name != toy.name);
         let one = set.iter().filter(|other| other.name == toy.name).count() == 1;
-        let met = toy.depends.iter().all(|relation| relation.iter().any(|wish| set.iter().any(|other| fits(other, wish))));
+        let met =
+            toy.depends.iter().all(|relation| relation.iter().any(|wish| set.iter().any(|other| fits(other, wish))));
         one && met && !toy.conflicts.iter().any(|wish| others().any(|other| fits(other, wish)))
     })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(5000))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Every answer is valid, and where there is none, no subset of the archive is.
     #[test]

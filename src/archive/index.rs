@@ -245,9 +245,7 @@ impl Index {
     pub fn is_in(&self, suite: &str, candidate: &Candidate<'_>) -> bool {
         let named = |from: &str| from == suite || from.split_once('/').is_some_and(|(_, name)| name == suite);
         of_hash(&self.by_name, candidate.record.package).filter_map(|number| self.candidate(number)).any(|found| {
-            named(found.from)
-                && repetition(&found, candidate).is_eq()
-                && found.record.sha256 == candidate.record.sha256
+            named(found.from) && repetition(&found, candidate).is_eq() && found.record.sha256 == candidate.record.sha256
         })
     }
 

@@ -163,7 +163,8 @@ impl ResolveError {
         let (Self::Wish { help, .. } | Self::Dependency { help, .. }) = self else { return };
         let list = |between: &str| architectures.iter().map(|one| one.name()).collect::<Vec<_>>().join(between);
         if !architectures.is_empty() {
-            *help = format!("{name} is there on {}; a wish for these alone: `{name} [{}]`; {help}", list(", "), list(" "));
+            *help =
+                format!("{name} is there on {}; a wish for these alone: `{name} [{}]`; {help}", list(", "), list(" "));
         }
     }
 

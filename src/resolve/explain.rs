@@ -234,7 +234,10 @@ impl<'s, 'a> Explain<'s, 'a> {
         names.dedup();
         steps.push(match names.as_slice() {
             [one] => format!("take `{one}` out of `packages`"),
-            names => format!("take {} out of `packages`", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")),
+            names => format!(
+                "take {} out of `packages`",
+                names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")
+            ),
         });
         let other_version = |var: &Var| self.universe.index.candidates(self.universe.record(*var).package).len() > 1;
         if let Some(var) = both.clone().find(other_version) {

@@ -115,11 +115,7 @@ fn asked(universe: &mut Universe<'_>) -> Vec<Asked> {
     asked.collect()
 }
 
-fn answer(
-    universe: &mut Universe<'_>,
-    asked: &[Asked],
-    chosen: &[(Var, Cause)],
-) -> Result<Answer, Vec<ResolveError>> {
+fn answer(universe: &mut Universe<'_>, asked: &[Asked], chosen: &[(Var, Cause)]) -> Result<Answer, Vec<ResolveError>> {
     let mut answer = Answer::default();
     for (var, cause) in in_order(asked, chosen) {
         let reason = match cause {
@@ -166,9 +162,7 @@ fn remarks(universe: &mut Universe<'_>, asked: &[Asked], chosen: &[(Var, Cause)]
     let mut used = BTreeSet::new();
     for (var, cause) in in_order(asked, chosen) {
         let known = universe.known(var);
-        let open = |need: &&Need| {
-            !need.choices.present && !need.choices.vars.iter().any(|var| is_chosen.contains(var))
-        };
+        let open = |need: &&Need| !need.choices.present && !need.choices.vars.iter().any(|var| is_chosen.contains(var));
         for need in known.needs.iter().filter(open) {
             let omissions = universe.omissions(&need.relation);
             if need.choices.omitted || !omissions.is_empty() && universe.question.dependencies == Dependencies::None {

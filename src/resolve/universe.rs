@@ -1,6 +1,9 @@
 //! What may be chosen: packages and their relations, read from the index when first asked for.
 
-use std::{cell::RefCell, cmp::Reverse, collections::{BTreeMap, BTreeSet},
+use std::{
+    cell::RefCell,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
     rc::Rc,
 };
 

@@ -101,7 +101,8 @@ pub fn errors(archive: &str, question: &str) -> String {
         let help = error.help().map(|help| help.to_string()).unwrap_or_default();
         let wish = printable(question[error.span()].trim().as_bytes());
         let labels = error.labels().into_iter().flatten();
-        let labels = labels.filter_map(|label| Some((label.label()?.to_owned(), label.offset()..label.offset() + label.len())));
+        let labels =
+            labels.filter_map(|label| Some((label.label()?.to_owned(), label.offset()..label.offset() + label.len())));
         let labels = labels.map(|(text, at)| format!("  {}: {text}\n", question[at].trim())).collect::<String>();
         let labels = if matches!(error, ResolveError::Conflict { .. }) { labels } else { String::new() };
         format!("{error}\n{labels}  help: {help}\n  wish: {wish}; exit status {}", error.class().exit_status())
