@@ -5,6 +5,9 @@
 //! `RESOLVE_WISHES` (200 without) and `RESOLVE_SEED` (random without, always printed) choose others;
 //! `RESOLVE_APT` names a folder where apt's lists are kept between runs.
 
+// The seed and the number of wishes come from the environment: the test is their main.rs.
+#![allow(clippy::disallowed_methods)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
@@ -60,8 +63,10 @@ fn fetch(folder: &Path, suite: &'static str, architecture: &'static str, release
     for part in ["lists/partial", "cache/archives/partial", "etc/none"] {
         fs::create_dir_all(folder.join(part)).unwrap();
     }
-    let keyring =
-        env::current_dir().unwrap().join("manifests").join(release).join("keyrings/debian-archive-keyring.asc");
+    let keyring = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("manifests")
+        .join(release)
+        .join("keyrings/debian-archive-keyring.asc");
     let at = |part: &str| folder.join(part).display().to_string();
     let sources = format!("deb [signed-by={} arch={architecture}] {} {suite} main\n", keyring.display(), mirror());
     fs::write(folder.join("sources.list"), sources).unwrap();

@@ -312,7 +312,7 @@ impl<'s, 'a> Explain<'s, 'a> {
             let in_suite = alternative.suite.as_ref().is_none_or(|suite| index.is_in(suite, candidate));
             // Version and suite fit: what follows the colon does not.
             let unfit = in_suite && alternative.takes_version(record.version);
-            let unfit = unfit.then_some(", not Multi-Arch: allowed").unwrap_or_default();
+            let unfit = if unfit { ", not Multi-Arch: allowed" } else { "" };
             format!("{} ({}{unfit})", record.version, candidate.from)
         });
         let versions: Vec<_> = versions.collect();

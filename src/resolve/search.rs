@@ -10,8 +10,8 @@ use super::{
 };
 use crate::debian::Relation;
 
-/// The most literals, clauses and stanzas that are looked at for one tier: about a second of work, and
-/// some 100 MB. The slowest of 1,000 random wishes takes 70 ms.
+/// The most literals, clauses and stanzas that are looked at for one tier: about a second of work, at most
+/// some 200 MB. The slowest of 1,000 random wishes takes 70 ms.
 pub(super) const MOST_STEPS: usize = 20_000_000;
 /// The most packages an answer has: more than Debian has ever had installed at once.
 pub(super) const MOST_PACKAGES: usize = 20_000;
