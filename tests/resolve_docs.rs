@@ -1,6 +1,7 @@
 //! The messages that docs/resolution.md shows are those that are printed.
 
 #[path = "support/toy.rs"]
+#[allow(dead_code, reason = "only the archives of toys are wanted here")]
 mod toy;
 
 use std::fs;
