@@ -37,6 +37,7 @@ fn alternative(name: &str) -> Alternative {
     Alternative {
         name: name.into(),
         qualifier: None,
+        suite: None,
         version: Some((Operator::LaterOrEqual, "14".parse().unwrap())),
         architectures: vec!["amd64".into(), "armhf".into()],
         profiles: Vec::new(),

@@ -205,6 +205,24 @@ impl Index {
         all.filter(|candidate| candidate.record.package == name).collect()
     }
 
+    /// Whether a suite lists this very package, whichever suite has the first word on it. `suite` is a
+    /// [`super::TrustRecord::id`], or what follows the first slash of one.
+    pub fn is_in(&self, suite: &str, candidate: &Candidate<'_>) -> bool {
+        let named = |from: &str| from == suite || from.split_once('/').is_some_and(|(_, name)| name == suite);
+        self.named(candidate.record.package).into_iter().any(|found| {
+            named(found.from) && repetition(&found, candidate).is_eq() && found.record.sha256 == candidate.record.sha256
+        })
+    }
+
+    /// Where a name that packages provide something under comes up first, in the order in which apt's
+    /// cache meets names: stanza by stanza, and in each the package itself, then its relations, field
+    /// after field. Of an index that lists no provider of this name, nothing is known; names that come
+    /// up nowhere are last. Compares names with each other, and means nothing else.
+    pub fn first_mention(&self, name: &str) -> (usize, u32) {
+        let mut parts = self.parts.iter().enumerate();
+        parts.find_map(|(number, part)| Some((number, part.table.mention(name)?))).unwrap_or((usize::MAX, 0))
+    }
+
     /// The names of all packages, in the order of adding, some more than once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().flat_map(|part| part.all(0..part.table.len())).map(|found| found.record.package)

@@ -6,6 +6,7 @@ mod error;
 mod index;
 mod keyring;
 mod local;
+mod mentions;
 mod open;
 mod suites;
 mod table;

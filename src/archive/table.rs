@@ -2,8 +2,9 @@
 //! bytes that the cache can keep. A run that finds them neither decompresses nor parses the index.
 //!
 //! The form, all numbers 32 bits, the least byte first, unless said otherwise: [`MAGIC`]; counts of
-//! records and of provided names, and bytes of the records; where each record begins; pairs of hash
-//! and record for the packages' names, then for the provided names, each sorted; the records; the
+//! records, of provided names and of providers' names, and bytes of the records; where each record begins;
+//! pairs of hash and record for the packages' names, then for the provided names, then of hash and place
+//! in `mentions` order for the names of packages that provide something, each sorted; the records; the
 //! CRC-32 of all before. A record: a byte of flags, the .deb's size (64 bits), its SHA-256 where there
 //! is one, and thirteen texts, each with its length as LEB128 before it.
 //!
@@ -14,6 +15,7 @@
 
 use std::{cmp::Ordering, ops::Range};
 
+use super::mentions;
 use crate::{
     debian::{
         Architecture,
@@ -23,13 +25,13 @@ use crate::{
 };
 
 /// The beginning. The number rises when the form or the meaning of a field changes.
-const MAGIC: &[u8; 20] = b"debstrata packages 1";
+const MAGIC: &[u8; 20] = b"debstrata packages 2";
 /// Bytes before the first table.
-const HEAD: usize = MAGIC.len() + 12;
+const HEAD: usize = MAGIC.len() + 16;
 /// Bytes of the checksum.
 const SUM: usize = 4;
 /// The form's number, for keys.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// A flag of a record.
 const ESSENTIAL: u8 = 1;
@@ -42,6 +44,7 @@ pub(super) struct Table {
     bytes: Vec<u8>,
     records: u32,
     provided: u32,
+    mentions: u32,
 }
 
 /// Why there is no table.
@@ -64,6 +67,7 @@ impl From<PackagesError> for Unfit {
 enum Names {
     Packages,
     Provided,
+    Mentions,
 }
 
 impl Table {
@@ -72,7 +76,7 @@ impl Table {
     pub(super) fn build(architecture: Architecture, text: &[u8]) -> Result<Self, Unfit> {
         let text = str::from_utf8(text).map_err(|error| not_utf8(text, error.valid_up_to()))?;
         let (mut records, mut starts, mut lines) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut names, mut provided) = (Vec::new(), Vec::new());
+        let (mut names, mut provided, mut providers) = (Vec::new(), Vec::new(), Vec::new());
         let small = |number: usize| u32::try_from(number).map_err(|_| Unfit::TooLarge);
         for stanza in Stanzas::new(text) {
             let stanza = stanza?;
@@ -89,6 +93,9 @@ impl Table {
                 })?;
                 provided.push((hash(item.name), number));
             }
+            if !record.provides.is_empty() {
+                providers.push(hash(record.package));
+            }
             starts.push(small(records.len())?);
             lines.push(stanza.line);
             put_record(&mut records, &record);
@@ -97,21 +104,29 @@ impl Table {
             list.sort_unstable();
             list.dedup();
         }
+        providers.sort_unstable();
+        providers.dedup();
+        let met = mentions::in_order(text, &providers, hash);
+        let mut mentions =
+            met.into_iter().enumerate().map(|(at, hash)| Ok((hash, small(at)?))).collect::<Result<Vec<_>, Unfit>>()?;
+        mentions.sort_unstable();
         let length = small(records.len())?;
-        let (count, virtual_count) = (small(starts.len())?, small(provided.len())?);
-        let mut bytes = Vec::with_capacity(HEAD + 12 * names.len() + 8 * provided.len() + records.len() + SUM);
+        let (count, virtual_count, mention_count) =
+            (small(starts.len())?, small(provided.len())?, small(mentions.len())?);
+        let pairs = names.len() + provided.len() + mentions.len();
+        let mut bytes = Vec::with_capacity(HEAD + 4 * starts.len() + 8 * pairs + records.len() + SUM);
         bytes.extend_from_slice(MAGIC);
-        for number in [count, virtual_count, length].into_iter().chain(starts) {
+        for number in [count, virtual_count, mention_count, length].into_iter().chain(starts) {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
-        for (hash, number) in names.into_iter().chain(provided) {
+        for (hash, number) in names.into_iter().chain(provided).chain(mentions) {
             bytes.extend_from_slice(&hash.to_le_bytes());
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.append(&mut records);
         let sum = crc(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
-        let table = Self { bytes, records: count, provided: virtual_count };
+        let table = Self { bytes, records: count, provided: virtual_count, mentions: mention_count };
         table.no_package_twice(&lines)?;
         Ok(table)
     }
@@ -124,8 +139,9 @@ impl Table {
         }
         let records = number_at(&bytes, MAGIC.len())?;
         let provided = number_at(&bytes, MAGIC.len() + 4)?;
-        let length = number_at(&bytes, MAGIC.len() + 8)?;
-        let table = Self { bytes, records, provided };
+        let mentions = number_at(&bytes, MAGIC.len() + 8)?;
+        let length = number_at(&bytes, MAGIC.len() + 12)?;
+        let table = Self { bytes, records, provided, mentions };
         let whole = table.records_start().checked_add(length as usize)?.checked_add(SUM)?;
         (whole == table.bytes.len()).then_some(table)
     }
@@ -161,6 +177,11 @@ impl Table {
         self.of_hash(Names::Provided, hash(name))
     }
 
+    /// The place of a provider's name among all of them, in the order in which apt meets them.
+    pub(super) fn mention(&self, name: &str) -> Option<u32> {
+        self.of_hash(Names::Mentions, hash(name)).next()
+    }
+
     fn of_hash(&self, names: Names, wanted: u32) -> impl Iterator<Item = u32> + use<'_> {
         let pairs = self.bytes.get(self.pairs(names)).unwrap_or_default().as_chunks::<8>().0;
         let split = |pair: &[u8; 8]| {
@@ -175,14 +196,16 @@ impl Table {
     fn pairs(&self, names: Names) -> Range<usize> {
         let packages = HEAD + 4 * self.records as usize;
         let provided = packages + 8 * self.records as usize;
+        let mentions = provided + 8 * self.provided as usize;
         match names {
             Names::Packages => packages..provided,
-            Names::Provided => provided..provided + 8 * self.provided as usize,
+            Names::Provided => provided..mentions,
+            Names::Mentions => mentions..mentions + 8 * self.mentions as usize,
         }
     }
 
     fn records_start(&self) -> usize {
-        self.pairs(Names::Provided).end
+        self.pairs(Names::Mentions).end
     }
 
     /// One package in one version is one file. The same stanza twice does no harm.

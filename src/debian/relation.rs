@@ -16,6 +16,9 @@ pub struct Alternative {
     pub name: Box<str>,
     /// What follows `name:` (`any`, `native`, an architecture).
     pub qualifier: Option<Box<str>>,
+    /// What follows `name/`, as apt-get(8) takes it: the suite that must list the package. Only in
+    /// wishes: fields of packages have no such thing.
+    pub suite: Option<Box<str>>,
     /// `(>= 1.2)`.
     pub version: Option<(Operator, Version)>,
     /// `[amd64 !i386]`, as written, without the brackets; empty: every architecture.
@@ -56,8 +59,11 @@ const LONGEST_TEXT: usize = 1 << 20;
 const LONGEST_NAME: usize = 255;
 
 /// One relation, alternatives and all: `a (>= 1) [amd64] | b`. A comma is an error.
+///
+/// A wish, not a field of a package: a name may be followed by `/suite`.
 pub fn parse_relation(text: &str) -> Result<Relation, RelationError> {
     let mut parser = Parser::new(text)?;
+    parser.suites = true;
     parser.blanks();
     let relation = parser.relation()?;
     match parser.peek() {
@@ -102,6 +108,8 @@ fn is_name_byte(c: char) -> bool {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    /// Whether `name/suite` is taken.
+    suites: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -110,7 +118,7 @@ impl<'a> Parser<'a> {
             let message = format!("relations longer than {LONGEST_TEXT} bytes are not taken");
             return Err(RelationError { offset: LONGEST_TEXT, message });
         }
-        Ok(Self { text, at: 0 })
+        Ok(Self { text, at: 0, suites: false })
     }
 
     fn rest(&self) -> &'a str {
@@ -175,6 +183,7 @@ impl<'a> Parser<'a> {
         }
         let qualifier =
             if self.eat(':') { Some(self.word("`any`, `native` or an architecture")?.into()) } else { None };
+        let suite = if self.suites && self.eat('/') { Some(self.suite()?.into()) } else { None };
         self.blanks();
         let version = if self.peek() == Some('(') { Some(self.version()?) } else { None };
         self.blanks();
@@ -185,7 +194,18 @@ impl<'a> Parser<'a> {
             profiles.push(self.profiles()?);
             self.blanks();
         }
-        Ok(Alternative { name: name.into(), qualifier, version, architectures, profiles })
+        Ok(Alternative { name: name.into(), qualifier, suite, version, architectures, profiles })
+    }
+
+    /// The name of a suite, which may have slashes (`stable/updates`).
+    fn suite(&mut self) -> Result<&'a str, RelationError> {
+        let start = self.at;
+        let suite = self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '+' | '_' | '~' | '/'));
+        match suite.len() {
+            0 => self.fail_expecting("the suite to take the package from"),
+            1..=LONGEST_NAME => Ok(suite),
+            _ => fail_at(start, format!("a name has at most {LONGEST_NAME} characters")),
+        }
     }
 
     /// The name of an architecture or of a profile.
@@ -369,6 +389,9 @@ impl fmt::Display for Alternative {
         if let Some(qualifier) = &self.qualifier {
             write!(f, ":{qualifier}")?;
         }
+        if let Some(suite) = &self.suite {
+            write!(f, "/{suite}")?;
+        }
         if let Some((operator, version)) = &self.version {
             write!(f, " ({operator} {version})")?;
         }
@@ -405,6 +428,7 @@ impl FromStr for Alternative {
 
     fn from_str(text: &str) -> Result<Self, RelationError> {
         let mut parser = Parser::new(text)?;
+        parser.suites = true;
         parser.blanks();
         let alternative = parser.alternative()?;
         if parser.peek().is_some() {
@@ -434,6 +458,7 @@ mod tests {
             ),
             ("a\n (<< 2)", "a (<< 2)"),
             ("g++-12", "g++-12"),
+            ("a/trixie-backports(>= 1)|b:any/stable/updates", "a/trixie-backports (>= 1) | b:any/stable/updates"),
         ] {
             assert_eq!(parse_relation(text).map(|relation| relation.to_string()), Ok(plain.to_owned()), "{text}");
         }
@@ -446,6 +471,7 @@ mod tests {
         assert_eq!(show(", ,a,,b").unwrap(), ["a", "b"]);
         assert_eq!(show(" \n").unwrap(), [""; 0]);
         assert_eq!(show("a, b c").unwrap_err().offset, 5);
+        assert_eq!(show("a, b/x").unwrap_err().offset, 4, "no field names a suite");
         assert_eq!(show("a, b (>= 1-), c").unwrap_err().offset, 9);
     }
 
@@ -474,6 +500,9 @@ mod tests {
             ("a <>", 3, "a build profile"),
             ("a <x", 2, "never closed"),
             ("a:", 2, "`any`"),
+            ("a/", 2, "the suite"),
+            ("a/ x", 2, "the suite"),
+            ("a /x", 2, "not `/`"),
             ("a\u{1b}[2J", 1, "not `\\u{1b}`"),
         ] {
             let error = parse_relation(text).expect_err(text);

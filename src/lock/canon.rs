@@ -62,9 +62,13 @@ impl Canon {
     pub(super) fn relation(&mut self, relation: &Relation) {
         let Relation(alternatives) = relation;
         self.list("alternatives", alternatives, |canon, alternative| {
-            let Alternative { name, qualifier, version, architectures: _, profiles: _ } = alternative;
+            let Alternative { name, qualifier, suite, version, architectures: _, profiles: _ } = alternative;
             canon.text("name", name);
             canon.optional("qualifier", qualifier.as_ref());
+            // Only where there is one: questions without keep their digests.
+            if let Some(suite) = suite {
+                canon.text("suite", suite);
+            }
             if let Some((operator, version)) = version {
                 canon.text("operator", operator.sign());
                 canon.text("version", version.as_str());

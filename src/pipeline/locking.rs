@@ -18,11 +18,11 @@ use crate::{
     archive::{self, Index, Opening, Package, Suites},
     debian::Architecture,
     fetch::Origin,
-    ground::{Class, Event, Failure, Sha256, nearest},
+    ground::{Class, Event, Failure, Sha256, Silent, nearest},
     layer,
     lock::{self, Changes, Inputs, Lock, LockError},
     manifest::{ArchiveSource, Distribution, Project},
-    resolve::{self, Preferences, Question},
+    resolve::{self, Preferences, Question, ResolveError},
     unpack,
 };
 
@@ -345,16 +345,10 @@ fn resolve_architecture(
         };
         let question = question(distribution, number, architecture);
         match resolve::resolve(&question, &index, &chain, &preferences) {
-            Err(errors) => {
-                failures.extend(
-                    Failures::from(
-                        errors
-                            .into_iter()
-                            .map(|error| Located::on(architecture, &tier.source, error))
-                            .collect::<Vec<_>>(),
-                    )
-                    .0,
-                );
+            Err(mut errors) => {
+                tell_elsewhere(workshop, distribution, suites, architecture, &mut errors);
+                let located = errors.into_iter().map(|error| Located::on(architecture, &tier.source, error));
+                failures.extend(Failures::from(located.collect::<Vec<_>>()).0);
                 answers.push(None);
             }
             Ok(answer) => {
@@ -392,6 +386,34 @@ fn resolve_architecture(
         }
     }
     if failures.is_empty() { Ok((inputs, idle)) } else { Err(Failures(failures)) }
+}
+
+/// Adds to errors of unknown names which other architectures have a package so called.
+fn tell_elsewhere(
+    workshop: &Workshop,
+    distribution: &Distribution,
+    suites: &Suites,
+    here: Architecture,
+    errors: &mut [ResolveError],
+) {
+    let names: BTreeSet<String> = errors.iter().flat_map(ResolveError::unknown_names).map(ToOwned::to_owned).collect();
+    if names.is_empty() {
+        return;
+    }
+    let mut found: BTreeMap<&str, Vec<Architecture>> = BTreeMap::new();
+    let others = distribution.archive.architectures.iter().map(|architecture| architecture.value);
+    for other in others.filter(|other| *other != here) {
+        // It is only a hint: the errors are told, whether or not another architecture's index can be had.
+        let Ok(index) = suites.index(&workshop.fetcher, other, &Silent) else { continue };
+        let has = |name: &&String| !index.candidates(name).is_empty() || !index.providers(name).is_empty();
+        names.iter().filter(has).for_each(|name| found.entry(name).or_default().push(other));
+    }
+    for error in errors {
+        let unknown: Vec<String> = error.unknown_names().into_iter().map(ToOwned::to_owned).collect();
+        for name in unknown {
+            error.add_elsewhere(&name, found.get(name.as_str()).map_or(&[], Vec::as_slice));
+        }
+    }
 }
 
 /// What no architecture needs.

@@ -1,10 +1,10 @@
 //! What stands between a question and its answer.
 
-use miette::Diagnostic;
+use miette::{Diagnostic, SourceSpan};
 
 use crate::{
     archive::IndexError,
-    debian::{Relation, RelationError},
+    debian::{Architecture, Relation, RelationError},
     ground::{Class, Failure, RootPath, Span},
 };
 
@@ -19,6 +19,8 @@ pub enum ResolveError {
         wish: Box<Relation>,
         /// What there is instead.
         why: String,
+        /// Names in it that no package of this architecture has or provides.
+        unknown: Vec<Box<str>>,
         /// The next step.
         help: String,
         /// The wish.
@@ -52,13 +54,15 @@ pub enum ResolveError {
         relation: Box<Relation>,
         /// What there is instead.
         why: String,
+        /// Names in it that no package of this architecture has or provides.
+        unknown: Vec<Box<str>>,
         /// The next step.
         help: String,
         /// The wish.
         #[label("needed by what this asks for")]
         span: Span,
     },
-    /// Two packages of the set exclude each other.
+    /// Two packages that are needed exclude each other.
     #[error("{package} and {other} cannot be in one root filesystem: {package} says `{field}: {relation}`")]
     #[diagnostic(code(debstrata::resolve::conflict), help("{help}"))]
     Conflict {
@@ -70,11 +74,18 @@ pub enum ResolveError {
         field: &'static str,
         /// The entry of the field.
         relation: Box<Relation>,
-        /// How both came into the set, and the next step.
+        /// How one of them came into the set.
+        way: String,
+        /// The same of the other.
+        other_way: String,
+        /// The next step.
         help: String,
         /// The wish behind one of them.
-        #[label("brought in by this")]
+        #[label("{way}")]
         span: Span,
+        /// The wish behind the other, where it is not of the parent chain.
+        #[label("{other_way}")]
+        other_span: Option<SourceSpan>,
     },
     /// A relation field of the index cannot be read.
     #[error("{package}: its field {field} cannot be read, at byte {} of it", source.offset)]
@@ -140,9 +151,43 @@ pub enum ResolveError {
         #[label("asked for here")]
         span: Span,
     },
+    /// Too many combinations had to be tried.
+    #[error("no set of packages was found within {limit} steps, nor a proof that there is none")]
+    #[diagnostic(
+        code(debstrata::resolve::too_hard),
+        help("name more of the packages that are wanted in `packages`, so that less is left to choose")
+    )]
+    TooHard {
+        /// The bound.
+        limit: usize,
+        /// The first wish.
+        #[label("from here on")]
+        span: Span,
+    },
 }
 
 impl ResolveError {
+    /// Names that were asked for and that no package of this architecture has or provides.
+    pub fn unknown_names(&self) -> Vec<&str> {
+        match self {
+            Self::Wish { unknown, .. } | Self::Dependency { unknown, .. } => {
+                unknown.iter().map(|name| &**name).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Adds to the help that other architectures have a package of one of the [unknown
+    /// names](Self::unknown_names).
+    pub fn add_elsewhere(&mut self, name: &str, architectures: &[Architecture]) {
+        let (Self::Wish { help, .. } | Self::Dependency { help, .. }) = self else { return };
+        let list = |between: &str| architectures.iter().map(|one| one.name()).collect::<Vec<_>>().join(between);
+        if !architectures.is_empty() {
+            *help =
+                format!("{name} is there on {}; a wish for these alone: `{name} [{}]`; {help}", list(", "), list(" "));
+        }
+    }
+
     /// The wish behind it, in the tier's manifest.
     pub fn span(&self) -> Span {
         match self {
@@ -153,7 +198,8 @@ impl ResolveError {
             | Self::Field { span, .. }
             | Self::Index { span, .. }
             | Self::Library { span, .. }
-            | Self::TooMany { span, .. } => span.clone(),
+            | Self::TooMany { span, .. }
+            | Self::TooHard { span, .. } => span.clone(),
         }
     }
 }
@@ -165,7 +211,8 @@ impl Failure for ResolveError {
             | Self::Version { .. }
             | Self::Dependency { .. }
             | Self::Conflict { .. }
-            | Self::Library { .. } => Class::User,
+            | Self::Library { .. }
+            | Self::TooHard { .. } => Class::User,
             Self::Field { .. } | Self::Index { .. } | Self::TooMany { .. } => Class::World,
         }
     }

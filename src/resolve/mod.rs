@@ -1,16 +1,18 @@
 //! A question (wishes, dependencies, omissions, the parent's packages) and an index become an
 //! answer with its reasons. No input or output.
 //!
-//! Each relation is met once, in a fixed order, and no choice is taken back: a set that needs a
-//! second thought (a conflict that another alternative would avoid) is an error for now. The
-//! complete resolver will stand behind the same [`resolve`].
+//! `universe` reads packages from the index as they are asked for; `sat` works out what follows from
+//! what, and takes choices back; `search` chooses, in apt's order; `explain` tells why it cannot be.
+//! docs/resolution.md has the order, the reasons and the figures.
 
-mod conflicts;
 mod error;
 mod explain;
 pub mod linked;
+mod sat;
+mod search;
 mod set;
 mod solve;
+mod universe;
 
 use std::{collections::BTreeMap, fmt};
 

@@ -1,9 +1,9 @@
-//! The packages that are there: those of the parent chain, and those chosen so far.
+//! Packages that are there: those of the parent chain, or all of an answer.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    archive::{Index, Package},
+    archive::{Candidate, Index, Package},
     debian::{Alternative, Architecture, packages::Record},
 };
 
@@ -24,9 +24,13 @@ pub(super) struct Member<'a> {
     pub version: &'a str,
     /// `None` where the index no longer lists a package of the parent chain: then nothing more is
     /// known of it.
-    pub record: Option<Record<'a>>,
-    /// Index into the answer; `None`: a package of the parent chain.
-    pub chosen: Option<usize>,
+    pub candidate: Option<Candidate<'a>>,
+}
+
+impl<'a> Member<'a> {
+    pub(super) fn record(&self) -> Option<&Record<'a>> {
+        self.candidate.as_ref().map(|candidate| &candidate.record)
+    }
 }
 
 impl<'a> Set<'a> {
@@ -35,8 +39,8 @@ impl<'a> Set<'a> {
         let (members, by_name, provided) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let mut set = Self { architecture: index.architecture(), members, by_name, provided };
         for package in present {
-            let record = index.find(package).map(|candidate| candidate.record);
-            set.add(Member { name: &package.name, version: package.version.as_str(), record, chosen: None });
+            let candidate = index.find(package);
+            set.add(Member { name: &package.name, version: package.version.as_str(), candidate });
         }
         set
     }
@@ -45,7 +49,7 @@ impl<'a> Set<'a> {
         let number = self.members.len();
         self.by_name.insert(member.name, number);
         // Every item was read when its stanza entered the index.
-        for item in member.record.iter().flat_map(Record::provided).flatten() {
+        for item in member.record().into_iter().flat_map(Record::provided).flatten() {
             self.provided.entry(item.name).or_default().push((number, item.version));
         }
         self.members.push(member);
@@ -71,36 +75,42 @@ impl<'a> Set<'a> {
         real.into_iter().chain(provided)
     }
 
-    /// Whether the package of this very name meets the alternative.
-    pub(super) fn meets_by_name(&self, alternative: &Alternative) -> bool {
+    /// Whether the package of this very name meets the alternative. One that no suite lists any more
+    /// is of no suite.
+    pub(super) fn meets_by_name(&self, alternative: &Alternative, in_suite: impl Fn(&Candidate<'_>) -> bool) -> bool {
         self.named(&alternative.name).is_some_and(|member| {
-            alternative.takes_version(member.version) && self.takes_architecture(alternative, member.record.as_ref())
+            alternative.takes_version(member.version)
+                && takes_architecture(self.architecture, alternative, member.record())
+                && (alternative.suite.is_none() || member.candidate.as_ref().is_some_and(in_suite))
         })
     }
 
     /// Whether some package meets the alternative.
     pub(super) fn meets(&self, alternative: &Alternative) -> bool {
         self.matching(alternative).any(|at| {
-            self.members.get(at).is_some_and(|member| self.takes_architecture(alternative, member.record.as_ref()))
+            let member = self.members.get(at);
+            member.is_some_and(|member| takes_architecture(self.architecture, alternative, member.record()))
         })
-    }
-
-    /// Whether what follows the name's colon leaves this package in (dpkg's `deparchsatisfied`): `any`
-    /// wants `Multi-Arch: allowed`. A package of which nothing is known is let in.
-    pub(super) fn takes_architecture(&self, alternative: &Alternative, record: Option<&Record<'_>>) -> bool {
-        match alternative.qualifier.as_deref() {
-            None | Some("native") => true,
-            Some("any") => record.is_none_or(|record| record.multi_arch == "allowed"),
-            Some(_) => !self.is_foreign(alternative),
-        }
     }
 
     /// Whether it asks for a package of another architecture.
     pub(super) fn is_foreign(&self, alternative: &Alternative) -> bool {
-        alternative
-            .qualifier
-            .as_deref()
-            .is_some_and(|qualifier| !matches!(qualifier, "any" | "native") && qualifier != self.architecture.name())
+        is_foreign(self.architecture, alternative)
+    }
+}
+
+fn is_foreign(here: Architecture, alternative: &Alternative) -> bool {
+    let qualifier = alternative.qualifier.as_deref();
+    qualifier.is_some_and(|qualifier| !matches!(qualifier, "any" | "native") && qualifier != here.name())
+}
+
+/// Whether what follows the name's colon leaves this package in (dpkg's `deparchsatisfied`): `any`
+/// wants `Multi-Arch: allowed`. A package of which nothing is known is let in.
+pub(super) fn takes_architecture(here: Architecture, alternative: &Alternative, record: Option<&Record<'_>>) -> bool {
+    match alternative.qualifier.as_deref() {
+        None | Some("native") => true,
+        Some("any") => record.is_none_or(|record| record.multi_arch == "allowed"),
+        Some(_) => !is_foreign(here, alternative),
     }
 }
 

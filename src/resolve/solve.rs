@@ -1,317 +1,181 @@
-//! From wishes to packages: each relation is met once, and no choice is taken back.
+//! From a question to an answer, or to all errors that can be told apart.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Answer, Chosen, Dependencies, Preferences, Question, Reason, ResolveError, Unmet, Wish, conflicts,
+    Answer, Chosen, Dependencies, Preferences, Question, Reason, ResolveError, Unmet,
     explain::Explain,
-    set::{Member, Set, takes_provided},
+    sat::Var,
+    search::{Asked, Cause, Fact, MOST_PACKAGES, MOST_STEPS, Outcome, search},
+    universe::{Need, Universe},
 };
 use crate::{
-    archive::{Candidate, Index, Package},
-    debian::{Alternative, Relation, packages::Record, relation::parse_relations, version},
+    archive::{Index, Package},
     ground::Span,
 };
 
-/// The most packages an answer has: more than Debian has ever had installed at once.
-const MOST_PACKAGES: usize = 20_000;
-/// The most errors that are gathered.
-const MOST_ERRORS: usize = 50;
+/// The most errors that are gathered: each costs a search of its own.
+const MOST_ERRORS: usize = 20;
 
 /// Answers a question. `index` is that of the question's architecture; `present` are the packages
 /// of the parent chain: they count as installed and keep their version.
 ///
-/// - Wishes come first, those that leave no choice before those with alternatives.
+/// The answer is complete: where some set of packages meets all wishes and their dependencies without a
+/// conflict, one is found, within a bound on the work. Where several do, it is the one that apt
+/// would choose (docs/resolution.md):
+///
+/// - Wishes come first, those that leave no choice before those with alternatives; then each with
+///   all it needs, in the order of its fields.
 /// - A relation is met by what is there already; else, where it names an omitted package, it counts
 ///   as met; else by its first alternative that can be had: a real package (the held version, or
-///   the best candidate that fits), or else a provider.
-/// - Relations that leave no choice come before those with alternatives, each in the order in which
-///   they were found, so that an alternative that is needed anyway is taken.
+///   the best candidate), then its providers; another version only where no best one fits.
 ///
 /// # Errors
-/// All that were found, at most 50: wishes and dependencies that nothing meets, packages that
-/// exclude each other, metadata that cannot be used.
+/// All that were found, at most 20: wishes and dependencies that nothing meets, packages that
+/// exclude each other, metadata that cannot be used, a search beyond its bound.
 pub fn resolve(
     question: &Question,
     index: &Index,
     present: &[Package],
     preferences: &Preferences,
 ) -> Result<Answer, Vec<ResolveError>> {
-    let mut solver = Solver {
-        question,
-        index,
-        preferences,
-        set: Set::new(index, present),
-        nodes: Vec::new(),
-        answer: Answer::default(),
-        errors: Vec::new(),
-        complained: BTreeSet::new(),
-        omitted: BTreeSet::new(),
-    };
-    solver.wishes();
-    match question.dependencies {
-        Dependencies::All | Dependencies::Linked => solver.dependencies(),
-        Dependencies::None => solver.remark_unmet(),
+    let mut universe = Universe::new(question, index, present, preferences);
+    let asked = asked(&mut universe);
+    let (mut errors, mut dropped) = (Vec::new(), BTreeSet::new());
+    for (at, wish) in asked.iter().enumerate() {
+        if !wish.choices.present && wish.choices.vars.is_empty() {
+            errors.push(Explain::new(&mut universe, &asked).wish(at));
+            dropped.insert(Fact::Wish(at));
+        }
     }
-    if solver.errors.is_empty() {
-        solver.errors = conflicts::find(
-            &solver.set,
-            |chosen| solver.explain().chain(chosen),
-            |chosen| span(question, &solver.nodes, chosen),
-        );
+    loop {
+        match search(&mut universe, &asked, &dropped) {
+            Outcome::Found(chosen) if errors.is_empty() => return answer(&mut universe, &asked, &chosen),
+            Outcome::Found(_) => {}
+            Outcome::Contradiction(facts) => {
+                let (error, fact) = Explain::new(&mut universe, &asked)
+                    .contradiction(&facts)
+                    .expect("a contradiction begins with a wish, and has an end");
+                errors.push(error);
+                // As if it were not so: perhaps there is more to tell.
+                let before = dropped.len();
+                dropped.extend(likewise(&mut universe, fact));
+                if dropped.len() > before && errors.len() < MOST_ERRORS {
+                    continue;
+                }
+            }
+            Outcome::TooMany => errors.push(ResolveError::TooMany { limit: MOST_PACKAGES, span: first_span(question) }),
+            Outcome::Exhausted if errors.is_empty() => {
+                errors.push(ResolveError::TooHard { limit: MOST_STEPS, span: first_span(question) });
+            }
+            Outcome::Exhausted => {}
+        }
+        // In the order of the manifest; of one wish, as they were found.
+        errors.sort_by_key(|error| error.span().start);
+        return Err(errors);
     }
-    if !solver.errors.is_empty() {
-        solver.errors.truncate(MOST_ERRORS);
-        return Err(solver.errors);
+}
+
+/// A fact and those that would only repeat it: often both of two packages exclude the other, and say
+/// so twice.
+fn likewise(universe: &mut Universe<'_>, fact: Fact) -> Vec<Fact> {
+    let mut facts = vec![fact];
+    match fact {
+        Fact::Excludes { by, other, .. } => {
+            for (by, other) in [(by, other), (other, by)] {
+                let count = universe.known(by).exclusions.len();
+                facts.extend((0..count).map(|at| Fact::Excludes { by, at, other }));
+            }
+        }
+        Fact::ExcludesPresent { by: var, member, .. } | Fact::ExcludedByPresent { member, other: var, .. } => {
+            let count = universe.known(var).exclusions.len();
+            facts.extend((0..count).map(|at| Fact::ExcludesPresent { by: var, at, member }));
+            let record = universe.present.members().get(member).and_then(|member| member.record().copied());
+            let exclusions = record.and_then(|record| universe.exclusions(&record).ok()).unwrap_or_default();
+            facts.extend((0..exclusions.len()).map(|at| Fact::ExcludedByPresent { member, at, other: var }));
+        }
+        _ => {}
     }
-    let Solver { mut answer, omitted, .. } = solver;
-    answer.idle_omissions = (0..question.omit.len()).filter(|at| !omitted.contains(at)).collect();
-    // Wished-for packages first, in the manifest's order; the sort is stable.
-    answer.packages.sort_by_key(|chosen| match chosen.reason {
-        Reason::Wish(wish) => wish,
-        Reason::Dependency { .. } | Reason::Linked { .. } => usize::MAX,
+    facts
+}
+
+fn first_span(question: &Question) -> Span {
+    question.wishes.first().map(|wish| wish.span.clone()).unwrap_or_default()
+}
+
+/// The wishes that count on this architecture; the others are none.
+fn asked(universe: &mut Universe<'_>) -> Vec<Asked> {
+    let wishes = universe.question.wishes.iter().enumerate();
+    let on = wishes.filter_map(|(wish, text)| Some((wish, text.relation.on(universe.index.architecture())?)));
+    let on: Vec<_> = on.collect();
+    let asked = on.into_iter().map(|(wish, relation)| {
+        let (choices, firm) = (universe.wish(&relation), universe.is_firm(&relation));
+        Asked { wish, relation, choices, firm }
     });
+    asked.collect()
+}
+
+fn answer(universe: &mut Universe<'_>, asked: &[Asked], chosen: &[(Var, Cause)]) -> Result<Answer, Vec<ResolveError>> {
+    let mut answer = Answer::default();
+    for (var, cause) in in_order(asked, chosen) {
+        let reason = match cause {
+            Cause::Wish(at) => Reason::Wish(asked.get(at).map_or(0, |asked| asked.wish)),
+            Cause::Need { by, at } => {
+                let relation = universe.known(by).needs.get(at).map(|need| need.relation.clone());
+                let by = universe.record(by).package.into();
+                Reason::Dependency { by, relation: relation.expect("it was gone through") }
+            }
+        };
+        let package = universe.known(var).package.clone().expect("without, it is unusable");
+        answer.packages.push(Chosen { package, reason });
+    }
+    remarks(universe, asked, chosen, &mut answer);
     Ok(answer)
 }
 
-/// One package of the answer, beside `Answer::packages`.
-pub(super) struct Node {
-    pub name: Box<str>,
-    /// The node that asked for it; `None`: a wish.
-    pub by: Option<usize>,
-    pub wish: usize,
+/// Those wished for in the order of the wishes, then what each of the listed ones brought, so that a
+/// package stands behind the one that asked for it.
+fn in_order(asked: &[Asked], chosen: &[(Var, Cause)]) -> Vec<(Var, Cause)> {
+    let mut wished: Vec<_> = chosen.iter().copied().filter(|(_, cause)| matches!(cause, Cause::Wish(_))).collect();
+    wished.sort_by_key(|(_, cause)| match cause {
+        Cause::Wish(at) => asked.get(*at).map_or(0, |asked| asked.wish),
+        Cause::Need { .. } => usize::MAX,
+    });
+    let mut brought: BTreeMap<Var, Vec<(Var, Cause)>> = BTreeMap::new();
+    for (var, cause) in chosen {
+        if let Cause::Need { by, .. } = cause {
+            brought.entry(*by).or_default().push((*var, *cause));
+        }
+    }
+    let mut order = wished;
+    let mut next = 0;
+    while let Some((var, _)) = order.get(next).copied() {
+        order.extend(brought.remove(&var).unwrap_or_default());
+        next += 1;
+    }
+    order
 }
 
-fn span(question: &Question, nodes: &[Node], chosen: usize) -> Span {
-    let wish = nodes.get(chosen).and_then(|node| question.wishes.get(node.wish));
-    wish.map(|wish| wish.span.clone()).unwrap_or_default()
-}
-
-struct Solver<'a> {
-    question: &'a Question,
-    index: &'a Index,
-    preferences: &'a Preferences,
-    set: Set<'a>,
-    nodes: Vec<Node>,
-    answer: Answer,
-    errors: Vec<ResolveError>,
-    /// Relations that an error was reported for.
-    complained: BTreeSet<String>,
-    /// Indexes of omissions that omitted something.
-    omitted: BTreeSet<usize>,
-}
-
-/// Whose relation it is, and how it came about.
-#[derive(Clone, Copy)]
-enum Asker {
-    Wish(usize),
-    Node(usize),
-}
-
-impl<'a> Solver<'a> {
-    fn explain(&self) -> Explain<'_> {
-        Explain { index: self.index, set: &self.set, nodes: &self.nodes }
-    }
-
-    fn wishes(&mut self) {
-        let wishes = self.question.wishes.iter().enumerate();
-        // A wish that counts for nothing on this architecture is no wish.
-        let wishes = wishes.filter_map(|(at, wish)| Some((at, wish, wish.relation.on(self.index.architecture())?)));
-        let (firm, open): (Vec<_>, Vec<_>) = wishes.partition(|(_, _, relation)| self.is_firm(relation));
-        for (at, wish, relation) in firm.into_iter().chain(open) {
-            self.wish(at, wish, &relation);
-        }
-    }
-
-    fn wish(&mut self, at: usize, wish: &Wish, relation: &Relation) {
-        if relation.0.iter().any(|alternative| self.set.meets_by_name(alternative)) {
-            return;
-        }
-        for alternative in &relation.0 {
-            // Who wishes for a real package wants that one, even where another provides its name.
-            if let Some(candidate) = self.real(alternative) {
-                return self.add(candidate, Asker::Wish(at), relation);
-            }
-            if self.set.meets(alternative) {
-                return;
-            }
-            if let Some(candidate) = self.provider(alternative) {
-                return self.add(candidate, Asker::Wish(at), relation);
-            }
-        }
-        let error = self.explain().wish(wish, relation);
-        self.errors.push(error);
-    }
-
-    /// Whether a relation leaves no choice: one alternative, and a real package of that name.
-    fn is_firm(&self, relation: &Relation) -> bool {
-        matches!(relation.0.as_slice(), [alternative] if self.real(alternative).is_some())
-    }
-
-    /// The candidate that an alternative names, unless the set has the package in another version.
-    fn real(&self, alternative: &Alternative) -> Option<Candidate<'a>> {
-        if self.set.named(&alternative.name).is_some() {
-            return None;
-        }
-        let candidates = self.index.candidates(&alternative.name).into_iter();
-        let fitting = candidates.filter(|candidate| {
-            alternative.takes_version(candidate.record.version)
-                && self.set.takes_architecture(alternative, Some(&candidate.record))
-        });
-        self.best(&alternative.name, fitting)
-    }
-
-    /// The held version of a package, or else the first.
-    fn best(&self, name: &str, candidates: impl Iterator<Item = Candidate<'a>>) -> Option<Candidate<'a>> {
-        let mut candidates = candidates.peekable();
-        let first = candidates.peek().copied()?;
-        let Some(held) = self.preferences.held.get(name) else { return Some(first) };
-        let held = candidates.find(|candidate| version::compare(candidate.record.version, held.as_str()).is_eq());
-        held.or(Some(first))
-    }
-
-    /// The first package that provides what an alternative names: in the version that would be
-    /// chosen for the package itself, or else in any.
-    fn provider(&mut self, alternative: &Alternative) -> Option<Candidate<'a>> {
-        let mut fitting = self.index.providers(&alternative.name);
-        fitting.retain(|provider| {
-            let record = &provider.candidate.record;
-            takes_provided(alternative, provider.version)
-                && self.set.takes_architecture(alternative, Some(record))
-                && self.set.named(record.package).is_none()
-                && self.omission(record.package).is_none()
-        });
-        let preferred = fitting.iter().find(|provider| {
-            let name = provider.candidate.record.package;
-            self.best(name, self.index.candidates(name).into_iter()) == Some(provider.candidate)
-        });
-        preferred.or(fitting.first()).map(|provider| provider.candidate)
-    }
-
-    /// The omission of this package.
-    fn omission(&self, name: &str) -> Option<usize> {
-        self.question.omit.iter().position(|omission| omission.package.value == name)
-    }
-
-    /// Whether a relation names an omitted package, or is met by omitted providers alone; the
-    /// omissions are marked as used.
-    fn omits(&mut self, relation: &Relation) -> bool {
-        let named: Vec<usize> = relation.0.iter().filter_map(|alternative| self.omission(&alternative.name)).collect();
-        self.omitted.extend(&named);
-        !named.is_empty()
-    }
-
-    fn omits_providers(&mut self, relation: &Relation) -> bool {
-        let mut found = Vec::new();
-        for alternative in &relation.0 {
-            let providers = self.index.providers(&alternative.name).into_iter();
-            let fitting = providers.filter(|provider| takes_provided(alternative, provider.version));
-            found.extend(fitting.filter_map(|provider| self.omission(provider.candidate.record.package)));
-        }
-        self.omitted.extend(&found);
-        !found.is_empty()
-    }
-
-    fn add(&mut self, candidate: Candidate<'a>, asker: Asker, relation: &Relation) {
-        let (by, wish, reason) = match asker {
-            Asker::Wish(wish) => (None, wish, Reason::Wish(wish)),
-            Asker::Node(node) => {
-                let (by, wish) = self.nodes.get(node).map_or(("".into(), 0), |node| (node.name.clone(), node.wish));
-                (Some(node), wish, Reason::Dependency { by, relation: relation.clone() })
-            }
-        };
-        let record = candidate.record;
-        let chosen = self.nodes.len();
-        self.nodes.push(Node { name: record.package.into(), by, wish });
-        self.set.add(Member {
-            name: record.package,
-            version: record.version,
-            record: Some(record),
-            chosen: Some(chosen),
-        });
-        match candidate.package() {
-            Ok(package) => self.answer.packages.push(Chosen { package, reason }),
-            Err(error) => {
-                let span = span(self.question, &self.nodes, chosen);
-                self.errors.push(ResolveError::Index { source: Box::new(error), span });
+/// What is unmet (with `dependencies = "none"`), and which omissions omitted nothing.
+fn remarks(universe: &mut Universe<'_>, asked: &[Asked], chosen: &[(Var, Cause)], answer: &mut Answer) {
+    let is_chosen: BTreeSet<Var> = chosen.iter().map(|(var, _)| *var).collect();
+    let mut used = BTreeSet::new();
+    for (var, cause) in in_order(asked, chosen) {
+        let known = universe.known(var);
+        let open = |need: &&Need| !need.choices.present && !need.choices.vars.iter().any(|var| is_chosen.contains(var));
+        for need in known.needs.iter().filter(open) {
+            let omissions = universe.omissions(&need.relation);
+            if need.choices.omitted || !omissions.is_empty() && universe.question.dependencies == Dependencies::None {
+                used.extend(omissions);
+            } else if let (Dependencies::None, Cause::Wish(at)) = (universe.question.dependencies, cause) {
+                let wish = asked.get(at).and_then(|asked| universe.question.wishes.get(asked.wish));
+                answer.unmet.push(Unmet {
+                    by: known.record.package.into(),
+                    relation: need.relation.clone(),
+                    wish: wish.map(|wish| wish.span.clone()).unwrap_or_default(),
+                });
             }
         }
     }
-
-    /// `Pre-Depends` and `Depends` of a node, as far as they count on this architecture.
-    fn relations(&mut self, node: usize) -> Vec<Relation> {
-        let chosen = self.set.members().iter().rev().find(|member| member.chosen == Some(node));
-        let Some(record) = chosen.and_then(|member| member.record) else { return Vec::new() };
-        let mut relations = Vec::new();
-        for (field, text) in depends(&record) {
-            match parse_relations(text) {
-                Ok(list) => relations.extend(list.iter().filter_map(|relation| relation.on(self.index.architecture()))),
-                Err(source) => {
-                    let package = format!("{} {}", record.package, record.version);
-                    let span = span(self.question, &self.nodes, node);
-                    self.errors.push(ResolveError::Field { package, field, source, span });
-                }
-            }
-        }
-        relations
-    }
-
-    fn dependencies(&mut self) {
-        let (mut firm, mut open) = (VecDeque::new(), VecDeque::new());
-        let mut next = 0;
-        loop {
-            while next < self.nodes.len() {
-                for relation in self.relations(next) {
-                    let queue = if self.is_firm(&relation) { &mut firm } else { &mut open };
-                    queue.push_back((next, relation));
-                }
-                next += 1;
-            }
-            let Some((node, relation)) = firm.pop_front().or_else(|| open.pop_front()) else { return };
-            self.dependency(node, &relation);
-            if self.nodes.len() > MOST_PACKAGES {
-                let span = span(self.question, &self.nodes, node);
-                return self.errors.push(ResolveError::TooMany { limit: MOST_PACKAGES, span });
-            }
-            if self.errors.len() >= MOST_ERRORS {
-                return;
-            }
-        }
-    }
-
-    fn dependency(&mut self, node: usize, relation: &Relation) {
-        if relation.0.iter().any(|alternative| self.set.meets(alternative)) || self.omits(relation) {
-            return;
-        }
-        for alternative in &relation.0 {
-            if let Some(candidate) = self.real(alternative).or_else(|| self.provider(alternative)) {
-                return self.add(candidate, Asker::Node(node), relation);
-            }
-        }
-        if self.omits_providers(relation) || !self.complained.insert(relation.to_string()) {
-            return;
-        }
-        let error = self.explain().dependency(node, relation, span(self.question, &self.nodes, node));
-        self.errors.push(error);
-    }
-
-    /// With `dependencies = "none"`.
-    fn remark_unmet(&mut self) {
-        for node in 0..self.nodes.len() {
-            for relation in self.relations(node) {
-                if relation.0.iter().any(|alternative| self.set.meets(alternative))
-                    || self.omits(&relation)
-                    || self.omits_providers(&relation)
-                {
-                    continue;
-                }
-                let by = self.nodes.get(node).map_or("".into(), |node| node.name.clone());
-                self.answer.unmet.push(Unmet { by, relation, wish: span(self.question, &self.nodes, node) });
-            }
-        }
-    }
-}
-
-fn depends<'a>(record: &Record<'a>) -> [(&'static str, &'a str); 2] {
-    [("Pre-Depends", record.pre_depends), ("Depends", record.depends)]
+    answer.idle_omissions = (0..universe.question.omit.len()).filter(|at| !used.contains(at)).collect();
 }
