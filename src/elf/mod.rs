@@ -9,6 +9,7 @@ mod directories;
 mod error;
 mod notes;
 mod read;
+mod script;
 mod search;
 mod versions;
 
@@ -16,6 +17,7 @@ pub use directories::{Conf, configured};
 pub use error::ElfError;
 pub use notes::{Dlopen, Priority};
 pub use read::{read, read_bytes};
+pub use script::{LONGEST_LINE, interpreter};
 pub use search::{Asker, Found, Loader, Tree};
 pub use versions::{Versions, missing_versions};
 

@@ -65,6 +65,11 @@ impl Link {
         Self::new("archive", name, text)
     }
 
+    /// A file of another package that needs something of the package.
+    pub fn linked(name: &str, text: String) -> Self {
+        Self::new("linked", name, text)
+    }
+
     fn at(mut self, tier: &Tier, span: &crate::ground::Span) -> Self {
         let (file, line) = place(tier, span);
         self.file = Some(file.to_string());

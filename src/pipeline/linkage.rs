@@ -228,9 +228,6 @@ impl Reading<'_> {
     }
 }
 
-/// The longest first line of a script that the kernel reads (execve(2)).
-const LONGEST_LINE: u64 = 256;
-
 fn piece(content: &Content, mode: u16, architecture: Architecture) -> Result<Piece, ElfError> {
     let read = |from: u64, buffer: &mut [u8]| -> io::Result<()> { content.read_at(from, buffer) };
     if let Some(elf) = elf::read(content.size, read)? {
@@ -241,41 +238,7 @@ fn piece(content: &Content, mode: u16, architecture: Architecture) -> Result<Pie
     if mode & 0o111 == 0 {
         return Ok(Piece::Other);
     }
-    let mut line = vec![0; content.size.min(LONGEST_LINE) as usize];
+    let mut line = vec![0; content.size.min(elf::LONGEST_LINE) as usize];
     content.read_at(0, &mut line).map_err(ElfError::Unreadable)?;
-    Ok(interpreter(&line).map_or(Piece::Other, Piece::Script))
-}
-
-/// The program that a script's first line names; for `/usr/bin/env`, the one that this looks for.
-fn interpreter(text: &[u8]) -> Option<Vec<u8>> {
-    let line = text.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let program = words.next()?;
-    if program != b"/usr/bin/env" && program != b"/bin/env" {
-        return program.starts_with(b"/").then(|| program.to_vec());
-    }
-    // Its options, and variables that it sets.
-    words.find(|word| !word.starts_with(b"-") && !word.contains(&b'=')).map(<[u8]>::to_vec)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn first_lines() {
-        for (text, expected) in [
-            ("#!/bin/sh\nexit", Some("/bin/sh")),
-            ("#! /usr/bin/perl -w\n", Some("/usr/bin/perl")),
-            ("#!/usr/bin/env python3\n", Some("python3")),
-            ("#!/usr/bin/env -S A=b perl -w\n", Some("perl")),
-            ("#!/usr/bin/env\n", None),
-            ("#!perl\n", None),
-            ("#!\n", None),
-            ("#!/bin/sh", Some("/bin/sh")),
-            ("text", None),
-        ] {
-            assert_eq!(interpreter(text.as_bytes()), expected.map(|name| name.as_bytes().to_vec()), "{text}");
-        }
-    }
+    Ok(elf::interpreter(&line).map_or(Piece::Other, Piece::Script))
 }

@@ -5,19 +5,21 @@ use std::collections::BTreeMap;
 use super::{
     Failures, Locks, Pick, Workshop, locking,
     packages::{Lack, check_digests, expected, unpacked},
-    plan::{Plan, packages_of, plan},
+    plan::{Plan, Step, packages_of, plan},
     stages::Stages,
 };
 use crate::{
     archive::{self, Index, Opening, Package},
+    compose::ComposeError,
     debian::Architecture,
     evidence::{
+        lints::libraries::{self, Use},
         relations::{Member, Members},
         why::{self, Family, Link, Why},
     },
     fetch::Fetcher,
     ground::{PathError, RootPath, Silent, nearest, printable},
-    manifest::{Distribution, Tier},
+    manifest::{Dependencies, Distribution, Tier},
     unpack,
 };
 
@@ -105,6 +107,10 @@ fn packages(workshop: &Workshop, plan: &Plan<'_>, pick: &Pick, name: &str) -> Re
         let family =
             Family { title: &plan.title(step), architecture: plan.architecture, chain: &chain, members: &members };
         let mut why = family.package(name);
+        let linked = members.named(name).and_then(|member| chain.get(members.all.get(member)?.stage));
+        if linked.is_some_and(|tier| tier.dependencies == Dependencies::Linked) {
+            uses(workshop, plan, step, name, &mut why)?;
+        }
         if !why.present {
             others(plan, &chain, name, &mut why);
             in_archive(index.get(), &members, name, &mut why);
@@ -112,6 +118,26 @@ fn packages(workshop: &Workshop, plan: &Plan<'_>, pick: &Pick, name: &str) -> Re
         answers.push(why);
     }
     Ok(answers)
+}
+
+/// How many files that need a package are told.
+const MOST_USES: usize = 5;
+
+/// Files that need a package: what keeps it where only what is needed stays.
+fn uses(workshop: &Workshop, plan: &Plan<'_>, step: &Step, name: &str, why: &mut Why) -> Result<(), Failures> {
+    let all = unpacked(workshop, plan.steps.iter().map(|step| (plan, step))).map_err(Lack::into_failures)?;
+    check_digests(std::slice::from_ref(plan), &all)?;
+    let stages = Stages::compose(plan, &all)?;
+    let found = libraries::uses(&stages.chain[&step.tier].rootfs, plan.architecture, name);
+    let uses = found.map_err(|(path, error)| ComposeError::Content { path, error })?;
+    for one in uses.iter().take(MOST_USES) {
+        let Use { by, origin, name, found } = one;
+        why.chain.push(Link::linked(name, format!("{by} (of {origin}) needs {name}, which is its {found}")));
+    }
+    if let Some(more) = uses.len().checked_sub(MOST_USES).filter(|more| *more > 0) {
+        why.notes.push(format!("and {more} more files need it"));
+    }
+    Ok(())
 }
 
 /// Other tiers of the distribution that have it.

@@ -134,6 +134,7 @@ def start(tier, root, command, wanted, environment):
 
 
 def every_program_starts():
+    """The program of every catalogue tier starts in a chroot of its merged layers, and does its work."""
     if os.geteuid() != 0:
         raise Wrong("chroot needs root")
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",

@@ -18,6 +18,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = ROOT / "target/release/debstrata"
 
 
+# The tiers that others stand on: made of packages and declared paths alone, and quick to build.
+CORE = [f"{distribution}/{tier}" for distribution in ("debian12", "debian13")
+        for tier in ("static", "base-nossl", "base", "cc")]
+
+
 class Wrong(Exception):
     """A check found something wrong."""
 

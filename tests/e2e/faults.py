@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from common import (BINARY, ROOT, Wrong, debstrata, distributions, expect, main, mirror_of, new_project, outputs, run, same,
+from common import (BINARY, CORE, ROOT, Wrong, debstrata, distributions, expect, main, mirror_of, new_project, outputs, run, same,
                     scratch)
 
 
@@ -19,7 +19,7 @@ def wanted_outputs(folder):
     project = new_project(folder / "wanted")
     with mirror_of(ROOT / "cache", project) as options:
         started = time.monotonic()
-        debstrata(project, *options, "build", "--locked")
+        debstrata(project, *options, "build", *CORE, "--locked")
         return outputs(project / "out"), time.monotonic() - started
 
 
@@ -36,7 +36,7 @@ def killed_at_any_moment():
         for _ in range(50):
             project = new_project(folder / "killed")
             with mirror_of(ROOT / "cache", project) as options:
-                command = [str(BINARY), "-C", str(project), "--quiet", *options, "build", "--locked"]
+                command = [str(BINARY), "-C", str(project), "--quiet", *options, "build", *CORE, "--locked"]
                 process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(dice.uniform(0, seconds))
@@ -47,7 +47,7 @@ def killed_at_any_moment():
                 for name, data in outputs(project / "out").items():
                     temporary = os.path.basename(name).startswith(".debstrata-")
                     expect(temporary or name == "SHA256SUMS" or data == wanted[name], f"{name} is half-written")
-                debstrata(project, *options, "build", "--locked")
+                debstrata(project, *options, "build", *CORE, "--locked")
             found = {name: data for name, data in outputs(project / "out").items() if ".debstrata-" not in name}
             same(found, wanted, "after a kill")
             shutil.rmtree(project)
@@ -75,13 +75,13 @@ def disk_full():
                     with small_disk(folder / "small", size) as small:
                         where = ["--cache", small] if what == "cache" else ["--cache", folder / "cache"]
                         out = small if what == "out" else folder / "out"
-                        done = debstrata(project, *where, *options, "build", "--locked", "--output", out, check=False)
+                        done = debstrata(project, *where, *options, "build", *CORE, "--locked", "--output", out, check=False)
                         expect(done.returncode == 3, f"{what} {size}: exit status {done.returncode}\n{done.stderr}")
                         expect("No space left" in done.stderr and "free some space" in done.stderr, done.stderr)
                         for name, data in outputs(out).items():
                             expect(name == "SHA256SUMS" or data == wanted[name], f"{what} {size}: {name} is half-written")
                         shutil.rmtree(folder / "out", ignore_errors=True)
-            debstrata(project, "--cache", folder / "cache", *options, "build", "--locked", "--output", folder / "out")
+            debstrata(project, "--cache", folder / "cache", *options, "build", *CORE, "--locked", "--output", folder / "out")
         same(outputs(folder / "out"), wanted, "after the disk was full")
 
 
@@ -97,7 +97,7 @@ def unwritable():
         (project / "out").mkdir(mode=0o755)
         for options, named in [([], project / "out"), (["--cache", "/proc/debstrata"], "/proc/debstrata")]:
             done = subprocess.run(
-                [binary, "-C", str(project), *options, "build", "--locked"],
+                [binary, "-C", str(project), *options, "build", *CORE, "--locked"],
                 user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], capture_output=True, text=True,
             )
             text = "".join(done.stderr.split())
@@ -113,7 +113,7 @@ def two_at_once():
         with mirror_of(ROOT / "cache", project) as options:
             for _ in range(5):
                 commands = [
-                    [BINARY, "-C", project, "--quiet", *options, "build", "--locked", "--output", folder / name]
+                    [BINARY, "-C", project, "--quiet", *options, "build", *CORE, "--locked", "--output", folder / name]
                     for name in ("one", "two")
                 ]
                 processes = [

@@ -7,16 +7,16 @@ import pwd
 import shutil
 import subprocess
 
-from common import BINARY, ROOT, debstrata, expect, host, main, mirror_of, new_project, outputs, same, scratch
+from common import BINARY, CORE, ROOT, debstrata, expect, host, main, mirror_of, new_project, outputs, same, scratch
 
 FORMS = ["--format", "tar.gz,tar,tar.zst"]
 
 
-def reference(folder):
-    """A plain build of everything for the host, from the downloads of this clone."""
+def reference(folder, tiers=CORE):
+    """A plain build for the host, from the downloads of this clone."""
     project = new_project(folder / "reference")
     copy_downloads(project)
-    debstrata(project, "build", "--locked", *FORMS)
+    debstrata(project, "build", *tiers, "--locked", *FORMS)
     return project, outputs(project / "out")
 
 
@@ -34,7 +34,8 @@ def copy_downloads(project):
 def rebuilt_in_other_surroundings():
     """Other umask, time zone, locale, threads, folder, clock, warm and cold cache."""
     with scratch() as folder:
-        project, wanted = reference(folder)
+        # All tiers, the catalogue's too.
+        project, wanted = reference(folder, [])
         cold = [
             ("umask 077", ["sh", "-c", 'umask 077; exec "$@"', "sh"], {}),
             ("umask 0", ["sh", "-c", 'umask 0; exec "$@"', "sh"], {}),
@@ -73,7 +74,7 @@ def rebuilt_by_another_user():
         for path in [project, *project.rglob("*")]:
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
         done = subprocess.run(
-            [binary, "-C", str(project), "build", "--locked", *FORMS],
+            [binary, "-C", str(project), "build", *CORE, "--locked", *FORMS],
             user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], capture_output=True, text=True,
         )
         expect(done.returncode == 0, done.stderr)
@@ -84,12 +85,12 @@ def audit_confirms_and_denies():
     """`audit` says yes to what was built, and no, naming the layer, to what was altered."""
     with scratch() as folder:
         project, _ = reference(folder)
-        done = debstrata(project, "audit", "--against", project / "out")
+        done = debstrata(project, "audit", *CORE, "--against", project / "out")
         expect(done.stdout.startswith("equal"), done.stdout)
         (project / f"out/debian13/{host()}/base.tar.gz").write_bytes(
             (project / f"out/debian13/{host()}/static.tar.gz").read_bytes()
         )
-        done = debstrata(project, "audit", "--against", project / "out", check=False)
+        done = debstrata(project, "audit", *CORE, "--against", project / "out", check=False)
         expect(done.returncode == 1 and "debian13/base" in done.stdout, done.stdout + done.stderr)
 
 
@@ -112,7 +113,7 @@ def pool_served_elsewhere():
         _, wanted = reference(folder)
         project = new_project(folder / "mirrored")
         with mirror_of(ROOT / "cache", project) as options:
-            debstrata(project, *options, "build", "--locked", *FORMS)
+            debstrata(project, *options, "build", *CORE, "--locked", *FORMS)
         same(outputs(project / "out"), wanted, "another mirror")
 
 

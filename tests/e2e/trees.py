@@ -9,8 +9,8 @@ import re
 import subprocess
 import tarfile
 
-from common import (ROOT, chain, debstrata, distributions, expect, load_archive, load_tier, lock_of, main, run, scratch,
-                    tiers)
+from common import (CORE, ROOT, chain, debstrata, distributions, expect, host, load_archive, load_tier, lock_of, main, run,
+                    scratch, tiers)
 
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
@@ -141,11 +141,13 @@ def layers(project, distribution, architecture, tier):
 
 
 def every_tree_equals_dpkgs():
-    """The merged tree of every tier and architecture equals what dpkg-deb says."""
+    """The merged tree of every core tier and architecture equals what dpkg-deb says."""
     compared = 0
     for distribution in distributions(ROOT):
         for architecture in load_archive(ROOT, distribution)["architectures"]:
             for tier in tiers(ROOT, distribution):
+                if f"{distribution}/{tier}" not in CORE:  # the catalogue has generated files
+                    continue
                 wanted = compose(ROOT, ROOT / "cache", distribution, architecture, tier)
                 found = {}
                 for layer in layers(ROOT, distribution, architecture, tier):
@@ -164,7 +166,7 @@ def a_layer_holds_only_what_differs():
     for distribution in distributions(ROOT):
         for tier in tiers(ROOT, distribution):
             below = {}
-            for layer in layers(ROOT, distribution, load_archive(ROOT, distribution)["architectures"][0], tier):
+            for layer in layers(ROOT, distribution, host(), tier):
                 tar = subprocess.run(["gzip", "-dc", str(layer)], check=True, capture_output=True).stdout
                 found = read_tree(io.BytesIO(tar))
                 above = {path.rpartition("/")[0] for path in found if path} | {""}

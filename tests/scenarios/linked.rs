@@ -57,6 +57,14 @@ fn tier(world: &World, name: &str) -> Vec<String> {
     packages.iter().map(|package| package.as_str().unwrap().to_owned()).collect()
 }
 
+/// Which file `why` says needs a package.
+fn told(world: &World, package: &str) -> String {
+    let said: serde_json::Value = serde_json::from_str(&world.run(&["why", "base", package, "--json"]).stdout).unwrap();
+    let linked: Vec<_> = said["chain"].as_array().unwrap().iter().filter(|link| link["kind"] == "linked").collect();
+    assert_eq!(linked.len(), 1, "{said}");
+    linked[0]["text"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn libraries_stay_and_the_rest_goes() {
     let world = World::new(archive(), &[("base", APP)]);
@@ -66,6 +74,9 @@ fn libraries_stay_and_the_rest_goes() {
     assert!(world.lock().contains("saved = { packages = 4, size = "), "{}", world.lock());
     // What nothing could need was not even fetched.
     assert_eq!((world.fetched("deep"), world.fetched("libtwo2")), (0, 1));
+    let why = "/usr/lib/x86_64-linux-gnu/libone.so.1.0.0 (of the package libone1 1 (amd64)) needs libtwo.so.2, which is its \
+               /usr/lib/x86_64-linux-gnu/libtwo.so.2.0.0";
+    assert_eq!(told(&world, "libtwo2"), why);
     world.run(&["lock", "--check"]).exits(0);
     world.run(&["audit"]).exits(0);
     let before = world.lock();
@@ -144,6 +155,8 @@ fn scripts_links_notes_halves_and_collections() {
     let mut packages = tier(&world, "base");
     packages.sort();
     assert_eq!(packages, ["all-of-it", "app", "app-bin", "app-conf", "libc6", "libnote1", "linked-to", "tools"]);
+    let why = "/usr/bin/script (of the package app 1 (amd64)) needs tool, which is its /usr/bin/tool";
+    assert_eq!(told(&world, "tools"), why);
     run.says(&[
         "libnote1 loads the library libmaybe.so.1, which is not there",
         "/usr/bin/shell of app is run by /bin/sh",

@@ -26,6 +26,68 @@ struct Index {
     loader: Loader,
 }
 
+/// A file that needs something of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// The file.
+    pub by: RootPath,
+    /// Where it came from.
+    pub origin: String,
+    /// What it names: a library, or an interpreter; printable.
+    pub name: String,
+    /// The package's file that the loader finds.
+    pub found: RootPath,
+}
+
+/// The files of other packages that load a library of `package`, or that it interprets: what keeps it in
+/// a tier with `dependencies = "linked"`. In the order of their paths.
+///
+/// # Errors
+/// The path and error of the first content that cannot be read.
+pub fn uses(tree: &Rootfs, architecture: Architecture, package: &str) -> Result<Vec<Use>, (RootPath, io::Error)> {
+    let (Index { elves, loader }, _) = index(tree, architecture)?;
+    let view = View { tree, elves: &elves };
+    let owner = |entry: Option<&Entry>| match entry.map(|entry| &entry.origin) {
+        Some(Origin::Package(owner)) => owner.name.clone(),
+        _ => Box::default(),
+    };
+    let mut uses = Vec::new();
+    for (path, entry) in &tree.entries {
+        let Node::File { content, .. } = &entry.node else { continue };
+        let mut names: Vec<(Vec<u8>, Option<RootPath>)> = Vec::new();
+        if let Some(elf) = elves.get(path) {
+            let asker = Asker { elf, path, above: &[] };
+            let notes = elf.dlopen.iter().filter(|note| note.priority == Priority::Required);
+            let noted = notes.flat_map(|note| &note.sonames).map(|name| name.as_bytes());
+            let loaded = elf.needed.iter().map(|name| &**name).chain(noted);
+            names
+                .extend(loaded.map(|name| (name.to_vec(), loader.search(&view, &asker, name).map(|found| found.real))));
+            let interpreter = elf.interpreter.iter();
+            names.extend(interpreter.map(|name| (name.to_vec(), resolve(tree, name))));
+        } else if entry.attributes.mode & 0o111 != 0 {
+            let mut line = vec![0; content.size.min(elf::LONGEST_LINE) as usize];
+            content.read_at(0, &mut line).map_err(|error| (path.clone(), error))?;
+            if let Some(name) = elf::interpreter(&line) {
+                let places = [b"".as_slice(), b"/usr/bin/", b"/bin/"].map(|folder| [folder, &name].concat());
+                let found =
+                    places.iter().filter(|place| place.starts_with(b"/")).find_map(|place| resolve(tree, place));
+                names.push((name, found));
+            }
+        }
+        for (name, found) in names {
+            let Some(found) = found.filter(|found| *owner(tree.get(found)) == *package) else { continue };
+            if *owner(Some(entry)) != *package {
+                uses.push(Use { by: path.clone(), origin: entry.origin.to_string(), name: printable(&name), found });
+            }
+        }
+    }
+    Ok(uses)
+}
+
+fn resolve(tree: &Rootfs, name: &[u8]) -> Option<RootPath> {
+    tree.resolve(&RootPath::from_archive(name).ok()?)
+}
+
 /// All that the lints of this file find in a tree, whatever its parents have. `allowed` are the chain's
 /// `allow-missing`, `named` the packages that its manifests name.
 ///
