@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     Answer,
-    report::opt_outs,
+    report::{opt_outs, saved},
     surroundings::{Session, UsageError},
 };
 use crate::{
@@ -86,15 +86,8 @@ fn summary(built: &[BuiltTier], forms: &BTreeSet<Form>) -> String {
             text.push_str(&format!("unmet in {}/{} {}: {unmet}\n", tier.distribution, tier.tier, tier.architecture));
         }
     }
-    for tier in built {
-        if let Some(saved) = &tier.saved {
-            let size = bytes(saved.size);
-            let title = format!("{}/{} {}", tier.distribution, tier.tier, tier.architecture);
-            text.push_str(&format!(
-                "linked in {title}: {} packages fewer than \"all\", {size} of .debs\n",
-                saved.packages
-            ));
-        }
-    }
+    let linked =
+        |tier: &BuiltTier| Some((format!("{}/{}", tier.distribution, tier.tier), tier.architecture, tier.saved?));
+    text.push_str(&saved(built.iter().filter_map(linked)));
     text + &opt_outs(built.iter().flat_map(|tier| &tier.opt_outs))
 }

@@ -2,9 +2,13 @@
 
 use clap::Args;
 
-use super::{Answer, report::opt_outs, surroundings::Session};
+use super::{
+    Answer,
+    report::{opt_outs, saved},
+    surroundings::Session,
+};
 use crate::{
-    evidence::{changes, table::bytes},
+    evidence::changes,
     pipeline::{self, Failures, LockOptions, Locked, Upgrade},
 };
 
@@ -78,16 +82,13 @@ fn text(locked: &[Locked]) -> String {
             (true, false) => format!("{}: written\n{}", locked.lock, changes::table(&locked.changes)),
         })
         .collect();
-    for locked in locked {
-        for (tier, architecture, saved) in &locked.saved {
-            let title = format!("{}/{tier} {architecture}", locked.distribution);
-            let size = bytes(saved.size);
-            text.push_str(&format!(
-                "linked in {title}: {} packages fewer than \"all\", {size} of .debs\n",
-                saved.packages
-            ));
-        }
-    }
+    let linked = locked.iter().flat_map(|locked| {
+        let titled = |(tier, architecture, saved): &(String, _, _)| {
+            (format!("{}/{tier}", locked.distribution), *architecture, *saved)
+        };
+        locked.saved.iter().map(titled)
+    });
+    text.push_str(&saved(linked));
     text.push_str(&opt_outs(locked.iter().flat_map(|locked| &locked.opt_outs)));
     text
 }

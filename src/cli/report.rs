@@ -1,6 +1,10 @@
 //! Diagnostics on stderr, results on stdout.
 
-use std::{collections::BTreeSet, io::Write as _, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+    sync::Arc,
+};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
@@ -10,8 +14,10 @@ use super::{
     progress::{Loudness, Progress},
 };
 use crate::{
+    debian::Architecture,
+    evidence::table::bytes,
     ground::{Event, Observer as _},
-    pipeline::Failures,
+    pipeline::{Failures, ShownSaved},
 };
 
 /// Where a verb sends what it has to say.
@@ -83,4 +89,29 @@ impl Reporter {
 pub(super) fn opt_outs<'a>(all: impl IntoIterator<Item = &'a String>) -> String {
     let each: BTreeSet<_> = all.into_iter().collect();
     each.into_iter().map(|opt_out| format!("opt-out: {opt_out}\n")).collect()
+}
+
+/// What linked tiers do without: a line each, whatever the number of architectures.
+pub(super) fn saved(linked: impl Iterator<Item = (String, Architecture, ShownSaved)>) -> String {
+    let mut tiers: BTreeMap<String, Vec<(Architecture, ShownSaved)>> = BTreeMap::new();
+    for (tier, architecture, saved) in linked {
+        tiers.entry(tier).or_default().push((architecture, saved));
+    }
+    let range = |least: String, most: String| if least == most { most } else { format!("{least} to {most}") };
+    let line = |(tier, all): (String, Vec<(Architecture, ShownSaved)>)| {
+        let place = match &*all {
+            [(architecture, _)] => architecture.to_string(),
+            all => format!("on {} architectures", all.len()),
+        };
+        let packages = || all.iter().map(|(_, saved)| saved.packages);
+        let sizes = || all.iter().map(|(_, saved)| saved.size);
+        let number = |of: Option<usize>| of.unwrap_or_default().to_string();
+        let size = |of: Option<u64>| bytes(of.unwrap_or_default());
+        format!(
+            "linked in {tier} {place}: {} packages fewer than \"all\", {} of .debs\n",
+            range(number(packages().min()), number(packages().max())),
+            range(size(sizes().min()), size(sizes().max()))
+        )
+    };
+    tiers.into_iter().map(line).collect()
 }
