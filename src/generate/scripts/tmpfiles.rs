@@ -2,27 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Item, accounts::Users, files_below};
+use super::{Effect, Item, accounts::Users, files_below, shown};
 use crate::{
-    generate::{Accounts, Made, Package},
+    generate::{Made, Package},
     ground::RootPath,
     rootfs::{Attributes, Content, Node, Rootfs},
 };
 
-/// An item for each file of tmpfiles.d, of the tier's own packages.
-pub fn tmpfiles_items(packages: &[Package<'_>], rootfs: &Rootfs, accounts: &Accounts) -> Vec<Item> {
-    tmpfiles(packages, rootfs, accounts).1
-}
-
 /// What the lines of the tier's own packages make, and an item for each file of them.
-pub(in crate::generate) fn tmpfiles(
+pub(super) fn read(
     packages: &[Package<'_>],
     rootfs: &Rootfs,
-    accounts: &Accounts,
-) -> (Vec<Made>, Vec<Item>) {
+    users: &mut Users<'_>,
+    items: &mut Vec<Item>,
+) -> Vec<Made> {
     let mut made = BTreeMap::new();
-    let mut items = Vec::new();
-    let mut users = Users::new(accounts);
     for package in packages {
         for (path, text) in files_below(package, b"/usr/lib/tmpfiles.d") {
             let mut odd = text.is_none().then(|| "it is no text".to_owned());
@@ -30,7 +24,7 @@ pub(in crate::generate) fn tmpfiles(
                 if line.is_empty() || line.starts_with('#') {
                     continue;
                 }
-                match entry(line, &mut users) {
+                match entry(line, users) {
                     Some(Some((path, node, attributes))) => {
                         let free = rootfs.get(&path).is_none() && rootfs.resolve(&path).is_none();
                         if free && !made.contains_key(&path) {
@@ -38,7 +32,7 @@ pub(in crate::generate) fn tmpfiles(
                         }
                     }
                     Some(None) => {}
-                    None => drop(odd.get_or_insert_with(|| format!("the line {line:?} is not understood"))),
+                    None => drop(odd.get_or_insert_with(|| format!("the line `{}` is not understood", shown(line)))),
                 }
             }
             items.push(Item {
@@ -50,7 +44,7 @@ pub(in crate::generate) fn tmpfiles(
             });
         }
     }
-    (made.into_values().collect(), items)
+    made.into_values().collect()
 }
 
 type Line = Option<(RootPath, Node, Attributes)>;
