@@ -40,8 +40,8 @@ pub fn lint(tier: &Tier, packages: &BTreeSet<&str>, items: &[Item]) -> Vec<Findi
         });
     }
     for allowed in tier.allow_scripts.iter().filter(|allowed| !used.contains(&allowed.package.value)) {
-        let package = &allowed.package.value;
-        let there = packages.contains(package.as_str());
+        let there = packages.contains(allowed.package.value.as_str());
+        let package = printable(allowed.package.value.as_bytes());
         findings.push(Finding {
             lint: LINT,
             subject: package.clone(),

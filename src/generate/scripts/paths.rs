@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     generate::{Made, Package, shell::Call},
-    ground::RootPath,
+    ground::{RootPath, follow},
     rootfs::{Attributes, Content, Entry, Node, Origin, Rootfs},
     unpack::Item,
 };
@@ -82,9 +82,15 @@ impl Paths<'_, '_> {
         self.made.into_iter().map(|(path, (node, attributes))| Made { path, node, attributes }).collect()
     }
 
-    /// Through links above it, so that two names of one path meet.
+    /// Through links above it, made ones too, so that two names of one path meet.
     fn real(&self, path: RootPath) -> RootPath {
-        let above = path.parent().and_then(|above| self.rootfs.resolve(&above));
+        let link = |at: &[u8]| match self.made.get(at) {
+            Some((Node::Symlink(target), _)) => Some(&**target),
+            Some(_) => None,
+            None => self.rootfs.link(at),
+        };
+        let above = path.parent().and_then(|above| follow(above.as_bytes(), true, link).ok());
+        let above = above.and_then(|above| RootPath::from_archive(&above).ok());
         above.and_then(|above| above.join(path.name()).ok()).unwrap_or(path)
     }
 

@@ -59,7 +59,6 @@ impl<'a> Script<'a> {
         let shell = text.starts_with("#!") && text.lines().next().is_some_and(|line| line.contains("sh"));
         let read = if shell { shell::Script::read(&rest) } else { Err(Unreadable("it is no shell script")) };
         let fingerprint = fingerprint::of_script(&read, &rest, argument);
-        eprintln!("FP\t{}\t{script}\t{fingerprint}\t{}\t{}\t{}", package.name, package.version, package.architecture, read.as_ref().err().map_or("", |e| e.0));
         let rows: Vec<_> = TABLE.scripts.iter().filter(|row| row.is_for(&package.name, script)).collect();
         let row = rows.iter().find(|row| row.calls.contains(&fingerprint)).copied();
         let (known, alone) = (!rows.is_empty(), rows.iter().any(|row| row.alone));

@@ -24,7 +24,7 @@ pub(super) fn read(
                 if line.is_empty() || line.starts_with('#') {
                     continue;
                 }
-                match entry(line, users) {
+                match entry(line, rootfs, users) {
                     Some(Some((path, node, attributes))) => {
                         let free = rootfs.get(&path).is_none() && rootfs.resolve(&path).is_none();
                         if free && !made.contains_key(&path) {
@@ -50,16 +50,16 @@ pub(super) fn read(
 type Line = Option<(RootPath, Node, Attributes)>;
 
 /// One line; `Some(None)` makes nothing in an image, `None` is not understood.
-fn entry(line: &str, users: &mut Users<'_>) -> Option<Line> {
+fn entry(line: &str, rootfs: &Rootfs, users: &mut Users<'_>) -> Option<Line> {
     let fields: Vec<_> = line.split_whitespace().collect();
     let field = |at: usize| fields.get(at).copied().filter(|field| *field != "-");
     let kind = *fields.first()?;
     if kind.contains('!') {
         return Some(None);
     }
-    let letter = kind.trim_end_matches(['+', '-', '=', '^', '?']);
-    // Cleaning.
-    if ["x", "X", "r", "R"].contains(&letter) {
+    let letter = kind.trim_end_matches(['+', '-', '=', '^', '?', '$']);
+    // Cleaning, and flags of a running system's disk.
+    if ["x", "X", "r", "R", "h", "H"].contains(&letter) {
         return Some(None);
     }
     let text = field(1)?;
@@ -83,7 +83,9 @@ fn entry(line: &str, users: &mut Users<'_>) -> Option<Line> {
     let gid = field(4).map_or(Some(0), |group| users.gid(group.trim_start_matches(':')))?;
     let argument = fields.get(6..).map(|words| words.join(" ")).filter(|text| !text.is_empty() && text != "-");
     let (node, attributes) = match letter {
-        "d" | "D" | "q" => (Node::Directory, Attributes::new(mode(0o755)?, uid, gid)),
+        // They only change what is there.
+        "z" | "Z" | "e" if rootfs.resolve(&path).is_none() => return Some(None),
+        "d" | "D" | "q" | "Q" | "v" => (Node::Directory, Attributes::new(mode(0o755)?, uid, gid)),
         "f" if argument.as_ref().is_none_or(|text| !text.contains(['\\', '%'])) => {
             let content = Content::from_bytes(argument.unwrap_or_default().into_bytes());
             (Node::File { content, group: None }, Attributes::new(mode(0o644)?, uid, gid))
