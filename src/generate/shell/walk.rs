@@ -439,7 +439,7 @@ impl<'a> Walker<'a> {
 
     fn variable(&self, name: &str) -> Option<String> {
         if let Ok(number) = name.parse::<usize>() {
-            let Some(at) = number.checked_sub(1) else { return None };
+            let at = number.checked_sub(1)?;
             // What is not there is empty.
             return self.positional.as_ref()?.get(at).cloned().unwrap_or_else(|| Some(String::new()));
         }
