@@ -9,7 +9,7 @@ use debstrata::{
         scripts::{Effect, Effects, effects, system_id},
     },
     ground::{RootPath, Source, Spanned},
-    manifest::{Dependencies, Generate, Globs, Omission, Tier},
+    manifest::{Dependencies, Generate, Globs, Omission, Tier, load},
     rootfs::{Attributes, Content, Entry, Node, Origin, PackageName, Rootfs},
     unpack::{Item, Unpacked},
 };
@@ -45,13 +45,16 @@ fn world(name: &str, members: &[(&str, &str)], files: &[(&str, &str)]) -> World 
 
 impl World {
     fn effects(&self) -> Effects {
+        self.effects_on("amd64")
+    }
+
+    fn effects_on(&self, architecture: &str) -> Effects {
         let packages = [Package { name: &self.name, unpacked: &self.unpacked }];
-        effects(&packages, "amd64".parse().unwrap(), &self.rootfs, &Accounts::default())
+        effects(&packages, architecture.parse().unwrap(), &self.rootfs, &Accounts::default())
     }
 
     fn lint(&self, tier: &Tier) -> Vec<String> {
-        let packages = [Package { name: &self.name, unpacked: &self.unpacked }];
-        let findings = lint(tier, "amd64".parse().unwrap(), &packages, &self.rootfs, &Accounts::default());
+        let findings = lint(tier, &[&*self.name.name].into(), &self.effects().items);
         findings.into_iter().map(|finding| format!("{}: {}", finding.subject, finding.message)).collect()
     }
 }
@@ -136,17 +139,182 @@ fn what_cannot_be_told_is_made_by_nobody_and_said() {
     assert_eq!(perl.items.iter().map(|item| item.effect).collect::<Vec<_>>(), [Effect::Unhandled]);
 }
 
+fn fingerprint(effects: Effects) -> String {
+    effects.items.into_iter().find_map(|item| item.fingerprint).expect("a part of the script is left")
+}
+
 #[test]
-fn a_fingerprint_follows_what_a_script_calls_and_nothing_else() {
-    let fingerprint = |script: &str| postinst(script).effects().items.pop().unwrap().fingerprint.unwrap();
-    let first = fingerprint("make-it /usr/lib/x-1.2 755");
-    for same in
-        ["# note\nmake-it   /usr/lib/x-13.4 755", "if [ -n \"$2\" ]; then other; fi\nmake-it /usr/lib/x-1.2 755"]
-    {
-        assert_eq!(fingerprint(same), first, "{same}");
+fn a_fingerprint_follows_what_a_script_could_call_and_nothing_else() {
+    let print = |script: &str| fingerprint(postinst(script).effects());
+    let first = print("make-it /usr/lib/x-1.2 755");
+    for same in [
+        "# note\nmake-it   /usr/lib/x-13.4 755",
+        "if [ -n \"$2\" ]; then other; fi\nmake-it /usr/lib/x-1.2 755",
+        "folder=/usr/lib\nf() { make-it \"$1\" 755; }\nf $folder/x-1.2",
+        "for name in x-1.2; do make-it /usr/lib/$name 755; done",
+    ] {
+        assert_eq!(print(same), first, "{same}");
     }
-    for other in ["make-it /usr/lib/x-1.2 4755", "make-it /usr/lib/y-1.2 755", "make-it /usr/lib/x-1.2 755; more"] {
-        assert_ne!(fingerprint(other), first, "{other}");
+    for other in [
+        "make-it /usr/lib/x-1.2 4755",
+        "make-it /usr/lib/y-1.2 755",
+        "make-it /usr/lib/x-1.2 755; more",
+        "f() { make-it \"$1\" 755; }\nf /usr/lib/y",
+        "make-it /usr/lib/x-1.2 755; mkdir /x",
+        "make-it /usr/lib/x-1.2 755; if [ -e /never ]; then more; fi",
+    ] {
+        assert_ne!(print(other), first, "{other}");
+    }
+}
+
+#[test]
+fn neither_the_tree_nor_the_architecture_has_a_say_in_a_fingerprint() {
+    let script = "#!/bin/sh\nif [ -e /usr/bin/vim ]; then make-it vim; else make-it; fi\n\
+                  getent passwd x || adduser --system x\ncommand -v vim || exit 0\nmkdir /srv/x\nlast\n";
+    let on = |files: &[(&str, &str)]| fingerprint(world("x", &[("postinst", script)], files).effects());
+    assert_eq!(on(&[]), on(&[("/usr/bin/vim", "v"), ("/srv/x", "")]));
+    let mut prints = std::collections::BTreeSet::new();
+    for (architecture, multiarch, loader) in [
+        ("amd64", "x86_64-linux-gnu", "/lib64/ld-linux-x86-64.so.2"),
+        ("arm64", "aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1"),
+        ("armhf", "arm-linux-gnueabihf", "/lib/ld-linux-armhf.so.3"),
+        ("i386", "i386-linux-gnu", "/lib/ld-linux.so.2"),
+        ("ppc64el", "powerpc64le-linux-gnu", "/lib64/ld64.so.2"),
+        ("riscv64", "riscv64-linux-gnu", "/lib/ld-linux-riscv64-lp64d.so.1"),
+        ("s390x", "s390x-linux-gnu", "/lib/ld64.so.1"),
+    ] {
+        let script = format!(
+            "make-it {architecture} /lib/{multiarch}/x {loader}.real\ncase $(dpkg --print-architecture) in\n\
+             amd64|s390x) one;;\nppc64el) two;;\nesac\n[ $DPKG_MAINTSCRIPT_ARCH = arm64 ] || three"
+        );
+        prints.insert(fingerprint(postinst(&script).effects_on(architecture)));
+    }
+    assert_eq!(prints.len(), 1);
+}
+
+#[test]
+fn what_comes_after_a_possible_end_is_not_sure() {
+    for (script, made) in [
+        ("some-test || exit 0\nmkdir /x", 0),
+        ("some-test || exit 1\nmkdir /x", 1),
+        ("if some-test; then exit; fi\nmkdir /x", 0),
+        ("f() { some-test && return; mkdir /x; }\nf\nmkdir /y", 1),
+        ("for i in a b; do some-test && continue; mkdir /$i; done\nmkdir /y", 1),
+        ("( exit 0 )\nmkdir /x", 1),
+        ("( x=/a )\nmkdir /x$x", 1),
+        ("f() { shift; mkdir \"$@\"; }\nf /a /b /c", 2),
+        ("f() { some-test && shift; mkdir \"$@\"; }\nf /a /b", 0),
+        ("set -- /a /b\nmkdir \"$1\"", 1),
+        ("[ $# = 2 ] && mkdir /x", 1),
+    ] {
+        assert_eq!(postinst(script).effects().entries.len(), made, "{script}");
+    }
+}
+
+/// Each of these is a megabyte; what matters is that they come to an end, without much memory, and that
+/// nothing is made.
+#[test]
+fn hostile_scripts_come_to_an_end() {
+    let many = |text: &str| text.repeat((1 << 20) / text.len() - 1);
+    let deep = |open: &str, close: &str| format!("{}{}", open.repeat(40_000), close.repeat(40_000));
+    let long = "word ".repeat(12_000);
+    for (what, script) in [
+        ("quotes", many("\"'")),
+        ("open quotes", many("\"$(")),
+        ("nested substitutions", deep("$(a ", ")")),
+        ("nested expansions", deep("${a:-", "}")),
+        ("backquotes", many("`")),
+        ("nested groups", many("{ ")),
+        ("nested subshells", many("(")),
+        ("nested cases", many("case x in x) ")),
+        ("nested ifs", many("if a; then ")),
+        ("nots", many("! ")),
+        ("a list of ands", format!("a{}", many(" && a"))),
+        ("a list of pipes", format!("a{}", many(" | a"))),
+        ("a long test", format!("[ {} x ]", many("! "))),
+        ("a test of alternatives", format!("[ a {} ]", many("-o a "))),
+        ("functions", many("f() { f; f; }\nf\n")),
+        (
+            "functions that call each other",
+            (0..30).map(|n| format!("f{n}() {{ f{0}; f{0}; }}\n", n + 1)).collect::<String>() + "f0",
+        ),
+        (
+            "a large function, often",
+            format!("f() {{ if false; then {}fi; }}\n{}", many("a b c\n"), "f\n".repeat(2_000)),
+        ),
+        ("deep functions", format!("f() {{ {} f; {} }}\nf", "if a; then ".repeat(35), "fi; ".repeat(35))),
+        ("loops", format!("{}a{}", "for i in 1 2 3 4 5 6 7 8 9; do ".repeat(20), "; done".repeat(20))),
+        ("loops without end", "while true; do while :; do until false; do mkdir /x; done; done; done".into()),
+        ("doubling", format!("x='{long}'\n{}", many("x=\"$x$x\"\n"))),
+        ("words of words", format!("x='{long}'\na {}", many("$x "))),
+        ("loops over words of words", format!("x='{long}'\nfor i in {}; do a; done", many("$x "))),
+        ("long calls in loops", format!("for i in {}; do a '{}'; done", "x ".repeat(9_000), "y".repeat(900_000))),
+        ("variables", (0..60_000).map(|n| format!("v{n}=1\n")).collect::<String>() + &many("f\n")[..100_000]),
+        ("here-documents", many("<<A ")),
+        ("here-documents without end", format!("{}\n", many("a <<A\n"))),
+        ("patterns", format!("case {} in {}) ;; esac", "a".repeat(10_000), "*a".repeat(10_000))),
+        ("makings", many("mkdir /tmp/x; rmdir /tmp/x\n")),
+        ("users", (0..20_000).map(|n| format!("useradd -r u{n}\n")).collect()),
+        ("too long", many("a").repeat(3)),
+    ] {
+        let effects = postinst(&script).effects();
+        assert!(effects.entries.len() < 6_000, "{what}");
+        assert!(effects.accounts.users.len() < 4_100, "{what}");
+        let longest = effects.items.iter().map(|item| item.reason.len()).max();
+        assert!(longest.is_none_or(|longest| longest < 2_000), "{what}");
+    }
+}
+
+#[test]
+fn names_from_packages_are_never_printed_raw() {
+    let evil = "\u{1b}[31m\u{7}\u{202e}";
+    let script = format!("#!/bin/sh\nmake-{evil} {evil}\n# Automatically added by dh_{evil}\nx\n");
+    let name = format!("x{evil}");
+    let lines = format!("d /x{evil}/%i\nodd {evil}\n");
+    let path = format!("/usr/lib/tmpfiles.d/{evil}.conf");
+    let sysusers = format!("/usr/lib/sysusers.d/{evil}.conf");
+    let world = world(&name, &[("postinst", &script)], &[(&path, &lines), (&sysusers, &format!("u {evil}\n"))]);
+    let effects = world.effects();
+    assert!(effects.accounts.users.iter().all(|user| !user.name.contains('\u{1b}')));
+    let packages = [&*name].into();
+    let mut findings = lint(&tier(), &packages, &effects.items);
+    let package = Spanned::new(name.clone(), 1..2);
+    let allowing = Tier { allow_scripts: vec![Omission { package, reason: "known".into() }], ..tier() };
+    findings.extend(lint(&allowing, &[].into(), &[]));
+    assert_eq!(findings.len(), 4, "{findings:?}");
+    for finding in findings {
+        for text in [finding.subject, finding.message, finding.help] {
+            assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn allow_scripts_is_read_with_reasons() {
+    let read = |line: &str| {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("manifests/d");
+        std::fs::create_dir_all(&folder).unwrap();
+        let archive = "architectures = ['amd64']\n[[sources]]\nsuites = ['x']\ncomponents = ['main']\nsnapshot = 'debian'\nallow-unsigned = true\n";
+        std::fs::write(folder.join("archive.toml"), archive).unwrap();
+        std::fs::write(folder.join("t.toml"), format!("dependencies = 'none'\n{line}\n")).unwrap();
+        load(root.path()).map(|loaded| loaded.project.distributions[0].tiers[0].allow_scripts.clone())
+    };
+    let allowed =
+        read("allow-scripts = [{ package = 'a', reason = 'one' }, { package = 'b', reason = 'two' }]").unwrap();
+    let shown: Vec<_> = allowed.iter().map(|one| (one.package.value.as_str(), one.reason.as_str())).collect();
+    assert_eq!(shown, [("a", "one"), ("b", "two")]);
+    for refused in [
+        "allow-scripts = ['a']",
+        "allow-scripts = [{ package = 'a' }]",
+        "allow-scripts = [{ reason = 'one' }]",
+        "allow-scripts = [{ package = 'a', reason = '' }]",
+        "allow-scripts = [{ package = 'a/../b', reason = 'one' }]",
+        "allow-scripts = [{ package = 'a', reason = 'one', script = 'postinst' }]",
+        "allow-scripts = [{ package = 'a', reason = 'one' }, { package = 'a', reason = 'two' }]",
+        "allow-scripts = true",
+    ] {
+        assert!(read(refused).is_err(), "{refused}");
     }
 }
 

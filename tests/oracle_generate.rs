@@ -1,5 +1,5 @@
 //! What is made natively, against a system in which Debian's own maintainer scripts ran, and against
-//! keytool. Needs root, mmdebstrap, dpkg-deb, keytool and a mirror.
+//! keytool. Needs root, mmdebstrap, dpkg-deb, a JDK and apt's sources.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,8 +12,8 @@ use std::{
 use debstrata::{
     cache::Cache,
     compose::{Composed, Composition, Input, compose},
-    evidence::lints::scripts::{account, lint},
-    generate::{Accounts, Package, scripts::Effect},
+    evidence::lints::scripts::lint,
+    generate::{Package, scripts::Effect},
     ground::{RootPath, Sha256, Silent},
     manifest::{Tier, load},
     rootfs::{Node, PackageName},
@@ -49,7 +49,11 @@ impl World {
         let root = root.to_str().unwrap();
         let options = ["--mode=root", "--variant=apt", "--skip=cleanup/apt", "--quiet"];
         let recommends = "--aptopt=APT::Install-Recommends \"0\"";
-        run("mmdebstrap", &[options.as_slice(), &[recommends, &include, &keep, "bookworm", root]].concat());
+        // The host's own mirrors, as apt here uses them.
+        let sources = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
+        let sources = sources.into_iter().find(|file| Path::new(file).exists()).expect("apt has sources here");
+        let rest = [recommends, &include, &keep, "bookworm", root, sources];
+        run("mmdebstrap", &[options.as_slice(), &rest].concat());
         let archives = Path::new(root).join("var/cache/apt/archives");
         let mut debs: Vec<PathBuf> = fs::read_dir(archives).unwrap().map(|entry| entry.unwrap().path()).collect();
         debs.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
@@ -147,6 +151,42 @@ fn keytool(store: &Path) -> BTreeSet<String> {
     pems(&run("keytool", &arguments))
 }
 
+/// Aliases of a keystore, as keytool shows them.
+fn aliases(store: &Path) -> BTreeSet<String> {
+    let arguments = ["-J-Dfile.encoding=UTF-8", "-J-Dstdout.encoding=UTF-8", "-list", "-v", "-storepass", "changeit"];
+    let shown = run("keytool", &[arguments.as_slice(), &["-keystore", store.to_str().unwrap()]].concat());
+    let aliases = shown.lines().filter_map(|line| line.strip_prefix("Alias name: "));
+    // Of two certificates of one subject the second is numbered.
+    aliases.map(|alias| alias.split(" #").next().unwrap_or(alias).to_owned()).collect()
+}
+
+/// Java's own idea of the certificates' names.
+const NAMES: &str = r#"
+import java.io.*;
+import java.security.cert.*;
+
+public class Names {
+    public static void main(String[] files) throws Exception {
+        PrintStream out = new PrintStream(System.out, false, "UTF-8");
+        try (InputStream in = new BufferedInputStream(new FileInputStream(files[0]))) {
+            for (Certificate one : CertificateFactory.getInstance("X.509").generateCertificates(in)) {
+                out.println(((X509Certificate) one).getSubjectX500Principal().getName("CANONICAL"));
+            }
+        }
+        out.flush();
+    }
+}
+"#;
+
+fn canonical_names(folder: &Path, bundle: &[u8]) -> BTreeSet<String> {
+    fs::create_dir(folder).unwrap();
+    let (program, pem) = (folder.join("Names.java"), folder.join("bundle.pem"));
+    fs::write(&program, NAMES).unwrap();
+    fs::write(&pem, bundle).unwrap();
+    let shown = run("java", &[program.to_str().unwrap(), pem.to_str().unwrap()]);
+    shown.lines().map(str::to_owned).collect()
+}
+
 fn pems(text: &str) -> BTreeSet<String> {
     let parts = text.split("-----BEGIN CERTIFICATE-----").skip(1);
     parts.map(|part| part.split("-----END").next().unwrap().split_whitespace().collect()).collect()
@@ -211,6 +251,10 @@ fn a_tier_is_as_its_scripts_would_have_left_it() {
     let store = world.folder.path().join("cacerts");
     fs::write(&store, bytes(&composed, "/etc/ssl/certs/java/cacerts")).unwrap();
     assert_eq!(keytool(&store), ours);
+    assert_eq!(
+        aliases(&store),
+        canonical_names(&world.folder.path().join("names"), &bytes(&composed, &format!("/{bundle}")))
+    );
     let theirs = keytool(&root.join("etc/ssl/certs/java/cacerts"));
     assert!(theirs.len() > 100 && theirs.is_subset(&ours));
 
@@ -221,14 +265,13 @@ fn a_tier_is_as_its_scripts_would_have_left_it() {
     }
 
     let packages = world.packages();
-    let architecture = "amd64".parse().unwrap();
-    let items = account(&tier, architecture, &packages, &composed.rootfs, &Accounts::default());
-    let unhandled: Vec<_> = items.iter().filter(|item| item.effect == Effect::Unhandled).collect();
+    let unhandled: Vec<_> = composed.scripts.iter().filter(|item| item.effect == Effect::Unhandled).collect();
     let with = ["preinst", "postinst"];
     let with =
         packages.iter().filter(|one| with.iter().any(|script| one.unpacked.control.contains_key(*script))).count();
     println!("{} packages, {with} with scripts at installation, {} unhandled", packages.len(), unhandled.len());
     assert!(unhandled.is_empty(), "{unhandled:#?}");
-    let findings = lint(&tier, architecture, &packages, &composed.rootfs, &Accounts::default());
+    let names = packages.iter().map(|package| &*package.name.name).collect();
+    let findings = lint(&tier, &names, &composed.scripts);
     println!("{findings:#?}");
 }

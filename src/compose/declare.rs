@@ -233,14 +233,25 @@ impl Declaring<'_> {
                 // Two may want one folder, and what a manifest says goes first; only whole files are asked for.
                 let gentle = GENTLE.contains(&generator);
                 let place = self.place(&made.path, made.node == Node::Directory).ok();
-                if gentle && place.is_some_and(|place| self.draft.declared.contains_key(&place)) {
+                if gentle && place.is_some_and(|place| self.is_settled(generator, &place)) {
                     continue;
                 }
                 self.insert(&made.path, Entry { node: made.node, attributes: made.attributes, origin });
             }
         }
         self.draft.accounts = accounts;
+        self.draft.scripts = effects.items;
         self.draft.choices = inherited_choices.iter().cloned().chain(effects.choices).collect();
+    }
+
+    /// Whether a manifest of the chain declares what is there, or a generator that was asked for made it.
+    fn is_settled(&self, generator: &str, place: &RootPath) -> bool {
+        self.draft.declared.contains_key(place)
+            || match self.draft.tree.get(place).map(|entry| &entry.origin) {
+                Some(Origin::Declared { .. }) => true,
+                Some(Origin::Generated { .. }) => generator != "alternatives",
+                _ => false,
+            }
     }
 
     /// Whether this tier's manifest declares the path.

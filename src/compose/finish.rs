@@ -35,6 +35,7 @@ pub(super) fn finish(
         rootfs: draft.tree,
         accounts: draft.accounts,
         choices: draft.choices,
+        scripts: draft.scripts,
         remarks: draft.remarks,
         dropped: draft.dropped,
         controls: inherited.into_iter().chain(own).collect(),

@@ -16,7 +16,7 @@ use super::{
     select::{Claim, Selected},
 };
 use crate::{
-    generate::{Accounts, Choice},
+    generate::{Accounts, Choice, scripts},
     ground::RootPath,
     rootfs::{Attributes, Entry, Node, Origin, PackageName, Rootfs},
 };
@@ -40,6 +40,7 @@ pub(super) struct Draft {
     pub accounts: Accounts,
     /// Alternatives of the chain's packages.
     pub choices: Vec<Choice>,
+    pub scripts: Vec<scripts::Item>,
 }
 
 /// Two different files or links of one name and of equal rights.

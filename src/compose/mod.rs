@@ -82,6 +82,8 @@ pub struct Composed {
     pub accounts: Accounts,
     /// What the chain's packages offer to update-alternatives, the root tier's first.
     choices: Vec<Choice>,
+    /// What became of the maintainer scripts of the tier's own packages.
+    pub scripts: Vec<crate::generate::scripts::Item>,
     /// What the user may want to know, of this tier only; in a stable order.
     pub remarks: Vec<Remark>,
     /// Entries of this tier's packages that are not in the tree, by path, then in package order.

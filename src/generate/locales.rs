@@ -18,7 +18,8 @@ pub(super) fn make(request: &Request<'_>) -> Result<Vec<Made>, GenerateError> {
             span: locale.span.clone().into(),
         };
         let name = locale.value.as_bytes();
-        let Some(at) = folder.join(name).ok().filter(|_| !name.contains(&b'/') && name != b"..") else {
+        let plain = !name.contains(&b'/') && ![b"".as_slice(), b".", b".."].contains(&name);
+        let Some(at) = folder.join(name).ok().filter(|_| plain) else {
             return Err(refuse("that is no name of a folder"));
         };
         let entries = request.packages.iter().flat_map(|package| &package.unpacked.entries);

@@ -4,10 +4,38 @@
 //! empty `$2` (Policy 6.5): variables, `if`, `case`, `for`, functions. A condition that cannot be told
 //! is "maybe": both ways are walked. Substituted commands are unknown text. Nothing is ever executed.
 
+mod conditions;
 mod parse;
 mod walk;
 
-pub(super) use walk::{Call, World, walk};
+pub(super) use walk::Call;
+
+/// A script that was read.
+#[derive(Debug)]
+pub(super) struct Script(parse::Command);
+
+impl Script {
+    pub(super) fn read(text: &str) -> Result<Self, Unreadable> {
+        parse::parse(text).map(Self)
+    }
+
+    /// All calls, in their order. Tests, and what only speaks or ends, are none.
+    pub(super) fn walk(&self, world: &World<'_>) -> Result<Vec<Call>, Unreadable> {
+        walk::walk(&self.0, world)
+    }
+}
+
+/// What a script can know; `None` is what cannot be told.
+pub(super) struct World<'a> {
+    /// `$1`: `install` for a preinst, `configure` for a postinst.
+    pub(super) argument: &'a str,
+    /// What `dpkg --print-architecture` says.
+    pub(super) architecture: Option<&'a str>,
+    /// Whether a path is there.
+    pub(super) exists: &'a dyn Fn(&[u8]) -> Option<bool>,
+    /// Whether a user or group is there.
+    pub(super) account: &'a dyn Fn(&str) -> Option<bool>,
+}
 
 /// Why a script is not walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +48,15 @@ mod tests {
     fn calls(script: &str) -> Vec<String> {
         let world = World {
             argument: "configure",
-            architecture: "amd64",
-            exists: &|path| path == b"/usr/share/x",
-            account: &|name| name == "root",
+            architecture: Some("amd64"),
+            exists: &|path| Some(path == b"/usr/share/x"),
+            account: &|name| Some(name == "root"),
         };
         let show = |call: &Call| {
             let words: Vec<_> = call.words.iter().map(|word| word.as_deref().unwrap_or("?")).collect();
             format!("{}{}", if call.maybe { "maybe " } else { "" }, words.join(" "))
         };
-        match walk(script, &world) {
+        match Script::read(script).and_then(|script| script.walk(&world)) {
             Ok(calls) => calls.iter().map(show).collect(),
             Err(Unreadable(why)) => vec![format!("unreadable: {why}")],
         }

@@ -44,12 +44,13 @@ struct Case {
     packages: Vec<(PackageName, Unpacked)>,
     accounts: Accounts,
     declares: bool,
+    rootfs: Rootfs,
 }
 
 impl Default for Case {
     fn default() -> Self {
         let wish = Generate { dpkg_status: false, ..Generate::default() };
-        Self { wish, packages: Vec::new(), accounts: Accounts::default(), declares: false }
+        Self { wish, packages: Vec::new(), accounts: Accounts::default(), declares: false, rootfs: Rootfs::default() }
     }
 }
 
@@ -57,14 +58,14 @@ impl Case {
     fn make(&self, generator: &str) -> Result<Vec<Made>, GenerateError> {
         let source = Source::new("t.toml", "text of a manifest");
         let packages: Vec<_> = self.packages.iter().map(|(name, unpacked)| Package { name, unpacked }).collect();
-        let effects = scripts::effects(&packages, "amd64".parse().unwrap(), &Rootfs::default(), &self.accounts);
+        let effects = scripts::effects(&packages, "amd64".parse().unwrap(), &self.rootfs, &self.accounts);
         let generator = GENERATORS.iter().find(|row| row.name == generator).unwrap();
         (generator.make)(&Request {
             source: &source,
             wish: &self.wish,
             architecture: "amd64".parse().unwrap(),
             packages: &packages,
-            rootfs: &Rootfs::default(),
+            rootfs: &self.rootfs,
             accounts: &self.accounts,
             declares_users: self.declares,
             declares_groups: self.declares,
@@ -197,4 +198,207 @@ fn accounts_are_written_whole_parents_first() {
     assert!(matches!(case.make("passwd"), Err(GenerateError::Value { .. })));
     case.accounts.groups[0].members = vec!["a,b".into()];
     assert!(matches!(case.make("group"), Err(GenerateError::Value { .. })));
+}
+
+/// C=DE, O="  Größe,  Ltd. " in UTF-8, CN="#Test CA+1"; made by openssl for this test.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
+    MIIB0jCCAXegAwIBAgIULYajEAHMVC2b1gfIUN88tVMJhqYwCgYIKoZIzj0EAwIw\n\
+    PjELMAkGA1UEBhMCREUxGjAYBgNVBAoMESAgR3LDtsOfZSwgIEx0ZC4gMRMwEQYD\n\
+    VQQDDAojVGVzdCBDQSsxMB4XDTI2MTEyMzE4NTk1MVoXDTM2MTEyMDE4NTk1MVow\n\
+    PjELMAkGA1UEBhMCREUxGjAYBgNVBAoMESAgR3LDtsOfZSwgIEx0ZC4gMRMwEQYD\n\
+    VQQDDAojVGVzdCBDQSsxMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUXFmivIQ\n\
+    pOHzb5QF3KiItkzfwEQtKsR+Fe6YWvf6/SSxSFzUv4wdjQahd8/3eO4vIFaYookM\n\
+    Pox5G+5NH6Ut2KNTMFEwHQYDVR0OBBYEFLkdL9p+vfzM5cSGoD610efb9RBNMB8G\n\
+    A1UdIwQYMBaAFLkdL9p+vfzM5cSGoD610efb9RBNMA8GA1UdEwEB/wQFMAMBAf8w\n\
+    CgYIKoZIzj0EAwIDSQAwRgIhAJfiKyve2AA09BmF6ZBmy+rXqw9FzFo9Nk+S+0rF\n\
+    cPhaAiEAqMjdmLB6g/rGbHSCIPF8VNX0qSZh+oxHu3y0w1dZOp4=\n\
+    -----END CERTIFICATE-----\n";
+
+fn with_certificate(form: CaCertificates) -> Case {
+    let mut case = Case::default();
+    case.wish.ca_certificates = Some(Spanned::new(form, 0..4));
+    let folder = "/usr/share/ca-certificates/mozilla";
+    let files = vec![
+        file(&format!("{folder}/Größe (A, B).crt"), CERTIFICATE),
+        file(&format!("{folder}/again.crt"), CERTIFICATE),
+        file(&format!("{folder}/two.crt"), &CERTIFICATE.repeat(2)),
+    ];
+    case.packages = vec![(name("ca-certificates", "all"), unpacked(&[], files))];
+    case
+}
+
+#[test]
+fn hashed_certificates_have_the_links_of_update_ca_certificates() {
+    let bundle = ("/etc/ssl/certs/ca-certificates.crt".to_owned(), CERTIFICATE.repeat(4));
+    assert_eq!(with_certificate(CaCertificates::Bundle).texts("ca-certificates"), [bundle.clone()].into());
+    let to = |name: &str| format!("-> /usr/share/ca-certificates/mozilla/{name}");
+    // `openssl x509 -subject_hash` says d7afcff8; a file of two certificates gets no hash.
+    let expected = [
+        bundle,
+        ("/etc/ssl/certs/Größe_=A__B=.pem".into(), to("Größe (A, B).crt")),
+        ("/etc/ssl/certs/again.pem".into(), to("again.crt")),
+        ("/etc/ssl/certs/d7afcff8.0".into(), "-> Größe_=A__B=.pem".into()),
+        ("/etc/ssl/certs/d7afcff8.1".into(), "-> again.pem".into()),
+        ("/etc/ssl/certs/two.pem".into(), to("two.crt")),
+    ];
+    assert_eq!(with_certificate(CaCertificates::Hashed).texts("ca-certificates"), expected.into());
+    let mut case = with_certificate(CaCertificates::Off);
+    assert_eq!(case.texts("ca-certificates"), BTreeMap::new());
+    for odd in ["-----BEGIN CERTIFICATE-----\nAAAA", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        case.wish.ca_certificates = Some(Spanned::new(CaCertificates::Hashed, 0..4));
+        case.packages[0].1.entries = vec![file("/usr/share/ca-certificates/x.crt", odd)];
+        assert!(matches!(case.make("ca-certificates"), Err(GenerateError::Certificates { .. })), "{odd}");
+    }
+}
+
+#[test]
+fn the_keystore_of_a_certificate_is_fixed_to_the_byte() {
+    let mut case = with_certificate(CaCertificates::Bundle);
+    case.packages[0].1.entries = vec![file("/usr/share/ca-certificates/x.crt", CERTIFICATE)];
+    assert_eq!(case.make("java-keystore").unwrap(), [], "nobody asked");
+    case.wish.java_keystore = Some(Spanned::new(true, 0..4));
+    let made = case.make("java-keystore").unwrap();
+    let [Made { path, node: Node::File { content, .. }, .. }] = made.as_slice() else { panic!("{made:?}") };
+    assert_eq!(path.to_string(), "/etc/ssl/certs/java/cacerts");
+    let mut bytes = vec![0; content.size as usize];
+    content.read_at(0, &mut bytes).unwrap();
+    // X500Principal.getName(CANONICAL) of it.
+    let alias = "cn=\\#test ca\\+1,o=gro\u{308}sse\\, ltd.,c=de";
+    assert!(bytes.windows(alias.len()).any(|part| part == alias.as_bytes()));
+    assert_eq!(content.sha256.to_string(), "84383bb96be89df6f0323b8f37a6193901f1f5f1611d362374e839210f5ae8d8");
+    // ca-certificates-java asks for it too, and `false` goes first.
+    case.packages.push((name("ca-certificates-java", "all"), unpacked(&[], vec![])));
+    case.wish.java_keystore = None;
+    assert_eq!(case.make("java-keystore").unwrap(), made);
+    case.wish.java_keystore = Some(Spanned::new(false, 0..4));
+    assert_eq!(case.make("java-keystore").unwrap(), []);
+    case.wish.java_keystore = Some(Spanned::new(true, 0..4));
+    case.packages.remove(0);
+    assert!(matches!(case.make("java-keystore"), Err(GenerateError::NoCaCertificates { .. })));
+}
+
+#[test]
+fn locales_are_those_of_libc_bin() {
+    let mut case = Case::default();
+    let wish = |name: &str| Some(vec![Spanned::new(name.to_owned(), 0..4)]);
+    let files = ["LC_CTYPE", "LC_MESSAGES/SYS_LC_MESSAGES"].map(|at| file(&format!("/usr/lib/locale/C.utf8/{at}"), at));
+    case.packages = vec![(name("libc-bin", "amd64"), unpacked(&[], files.to_vec()))];
+    case.wish.locales = wish("C.utf8");
+    let expected = [
+        ("/usr/lib/locale/C.utf8/LC_CTYPE", "LC_CTYPE"),
+        ("/usr/lib/locale/C.utf8/LC_MESSAGES/SYS_LC_MESSAGES", "LC_MESSAGES/SYS_LC_MESSAGES"),
+    ];
+    assert_eq!(case.texts("locales"), expected.map(|(path, text)| (path.to_owned(), text.to_owned())).into());
+    for absent in ["de_DE.UTF-8", "..", "C.utf8/LC_CTYPE", "", "."] {
+        case.wish.locales = wish(absent);
+        assert!(matches!(case.make("locales"), Err(GenerateError::NoLocale { .. })), "{absent}");
+    }
+    case.packages.clear();
+    case.wish.locales = wish("C.utf8");
+    assert!(matches!(case.make("locales"), Err(GenerateError::NoLocale { .. })));
+}
+
+/// A tree with these files and the folders above them.
+fn tree(files: &[&str]) -> Rootfs {
+    let mut rootfs = Rootfs::default();
+    for at in files {
+        let Item { path, attributes, node } = file(at, "");
+        let origin = crate::rootfs::Origin::Implied;
+        path.ancestors().for_each(|above| drop(rootfs.entries.insert(above, crate::rootfs::Entry::implied())));
+        rootfs.entries.insert(path, crate::rootfs::Entry { node, attributes, origin });
+    }
+    rootfs
+}
+
+#[test]
+fn the_time_zone_is_one_of_the_tree() {
+    let mut case = Case { rootfs: tree(&["/usr/share/zoneinfo/Europe/Berlin"]), ..Case::default() };
+    case.wish.timezone = Some(Spanned::new("Europe/Berlin".to_owned(), 0..4));
+    let expected = [("/etc/localtime", "-> /usr/share/zoneinfo/Europe/Berlin"), ("/etc/timezone", "Europe/Berlin\n")];
+    assert_eq!(case.texts("timezone"), expected.map(|(path, text)| (path.to_owned(), text.to_owned())).into());
+    for absent in ["Europe/Paris", "../zoneinfo/Europe/Berlin", "", "Europe", "Europe/Berlin\nx"] {
+        case.wish.timezone = Some(Spanned::new(absent.to_owned(), 0..4));
+        assert!(matches!(case.make("timezone"), Err(GenerateError::NoZone { .. })), "{absent}");
+    }
+}
+
+#[test]
+fn lines_of_tmpfiles_d_make_what_is_not_there_or_are_refused() {
+    let case = |line: &str| Case {
+        packages: vec![(name("x", "all"), unpacked(&[], vec![file("/usr/lib/tmpfiles.d/x.conf", line)]))],
+        rootfs: tree(&["/srv/there"]),
+        ..Case::default()
+    };
+    let refused = |case: &Case| {
+        let packages: Vec<_> = case.packages.iter().map(|(name, unpacked)| Package { name, unpacked }).collect();
+        let effects = scripts::effects(&packages, "amd64".parse().unwrap(), &case.rootfs, &case.accounts);
+        effects.items.iter().any(|item| item.effect == scripts::Effect::Unhandled)
+    };
+    for (line, made) in [
+        ("d /srv/x", ("/srv/x", "0755 0:0")),
+        ("d /srv/x/ 0750 www-data adm 10d -", ("/srv/x", "0750 33:4")),
+        ("D /srv/x 1777 - - 10d", ("/srv/x", "1777 0:0")),
+        ("q /srv/x :0700 :root :root", ("/srv/x", "0700 0:0")),
+        ("Q /srv/x", ("/srv/x", "0755 0:0")),
+        ("v /srv/x - 1 2", ("/srv/x", "0755 1:2")),
+        ("d$ /srv/x", ("/srv/x", "0755 0:0")),
+        ("d /var/run/x", ("/run/x", "0755 0:0")),
+        ("f /srv/x", ("/srv/x", "")),
+        ("f+ /srv/x 0600 - - - some words", ("/srv/x", "some words")),
+        ("L /srv/x - - - - ../y", ("/srv/x", "-> ../y")),
+        ("L+? /srv/x - - - - /y", ("/srv/x", "-> /y")),
+    ] {
+        let case = case(line);
+        assert_eq!(case.texts("tmpfiles"), one(made.0, made.1), "{line}");
+        assert!(!refused(&case), "{line}");
+    }
+    for nothing in [
+        "",
+        "# note",
+        "d! /srv/x",
+        "x /srv/x",
+        "X /srv/x",
+        "r /srv/x",
+        "R! /srv/there",
+        "h /srv/there - - - - +C",
+        "z /srv/x 0700",
+        "e /srv/x 0700",
+        "d /proc/x",
+        "d /dev/shm/x",
+        "d /srv/there 0700",
+        "f /srv/there - - - - other",
+    ] {
+        let case = case(nothing);
+        assert_eq!(case.texts("tmpfiles"), BTreeMap::new(), "{nothing}");
+        assert!(!refused(&case), "{nothing}");
+    }
+    for odd in [
+        "d",
+        "d srv/x",
+        "d /",
+        "d /srv/../etc",
+        "d /srv/%i",
+        "d /srv/*",
+        "d \"/srv/x\"",
+        "d /srv/x 99",
+        "d /srv/x 77777",
+        "d /srv/x - nobody-known",
+        "d /srv/x - - 4294967295",
+        "L /srv/x",
+        "L /srv/x - - - - /%m",
+        "f /srv/x - - - - a\\nb",
+        "z /srv/there 4755",
+        "C /srv/x - - - - /srv/there",
+        "w /srv/there - - - - x",
+        "c /srv/x - - - - 1:3",
+        "p /srv/x",
+        "a /srv/there - - - - u:1:rwx",
+        "t /srv/there - - - - user.x=1",
+    ] {
+        let case = case(odd);
+        assert_eq!(case.texts("tmpfiles"), BTreeMap::new(), "{odd}");
+        assert!(refused(&case), "{odd}");
+    }
+    let off = Case { wish: Generate { tmpfiles: false, ..case("").wish }, ..case("d /srv/x") };
+    assert_eq!(off.texts("tmpfiles"), BTreeMap::new());
 }

@@ -2,11 +2,8 @@
 //! `d`, `D`, `f` and `L`, where the path is not there yet. Ages, cleaning and boot-only lines (`!`) mean
 //! nothing here.
 
-use super::{GenerateError, Made, Request, scripts::tmpfiles};
+use super::{GenerateError, Made, Request};
 
 pub(super) fn make(request: &Request<'_>) -> Result<Vec<Made>, GenerateError> {
-    if !request.wish.tmpfiles {
-        return Ok(Vec::new());
-    }
-    Ok(tmpfiles(request.packages, request.rootfs, request.accounts).0)
+    Ok(if request.wish.tmpfiles { request.effects.tmpfiles.clone() } else { Vec::new() })
 }

@@ -7,3 +7,4 @@ mod globs;
 mod merged_usr;
 mod merging;
 mod properties;
+mod scripts;

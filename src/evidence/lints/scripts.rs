@@ -5,14 +5,9 @@ use std::collections::BTreeSet;
 
 use super::{Finding, Stage, Subject};
 use crate::{
-    debian::Architecture,
-    generate::{
-        Accounts, Package,
-        scripts::{Effect, Item, effects, tmpfiles_items},
-    },
+    generate::scripts::{Effect, Item},
     ground::printable,
     manifest::{CaCertificates, Generate, Tier},
-    rootfs::{Origin, Rootfs},
 };
 
 /// The lint's name.
@@ -21,44 +16,17 @@ const LINT: &str = "scripts";
 /// `scripts`
 pub(super) fn find(subject: &Subject<'_>) -> Vec<Finding> {
     let Stage { tier, composed, packages } = subject.stage();
-    let packages: Vec<_> =
-        packages.iter().map(|input| Package { name: &input.name, unpacked: input.unpacked }).collect();
-    lint(tier, subject.architecture, &packages, &composed.rootfs, &composed.accounts)
-}
-
-/// What became of every script of a tier's own packages, the handled ones too. `rootfs` and `accounts`
-/// are the composed tier's.
-pub fn account(
-    tier: &Tier,
-    architecture: Architecture,
-    packages: &[Package<'_>],
-    rootfs: &Rootfs,
-    accounts: &Accounts,
-) -> Vec<Item> {
-    // As it was before anything of this tier was generated.
-    let own = |origin: &Origin| matches!(origin, Origin::Generated { tier: of, .. } if of.rsplit('/').next() == Some(&tier.name));
-    let before = rootfs.entries.iter().filter(|(_, entry)| !own(&entry.origin));
-    let rootfs = &Rootfs { entries: before.map(|(path, entry)| (path.clone(), entry.clone())).collect() };
-    let effects = effects(packages, architecture, rootfs, accounts);
-    let accounts = accounts.with(&effects.accounts.users, &effects.accounts.groups);
-    let mut items = effects.items;
-    items.extend(tmpfiles_items(packages, rootfs, &accounts));
-    items
+    let names: BTreeSet<_> = packages.iter().map(|input| &*input.name.name).collect();
+    lint(tier, &names, &composed.scripts)
 }
 
 /// Scripts that need a word, in the order of the packages; and entries of `allow-scripts` that accept
-/// nothing.
-pub fn lint(
-    tier: &Tier,
-    architecture: Architecture,
-    packages: &[Package<'_>],
-    rootfs: &Rootfs,
-    accounts: &Accounts,
-) -> Vec<Finding> {
+/// nothing. `packages` are the tier's own, `items` what became of their scripts.
+pub fn lint(tier: &Tier, packages: &BTreeSet<&str>, items: &[Item]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut used = BTreeSet::new();
-    for item in account(tier, architecture, packages, rootfs, accounts) {
-        let Some((message, help)) = complaint(&item, tier) else { continue };
+    for item in items {
+        let Some((message, help)) = complaint(item, tier) else { continue };
         if let Some(allowed) = tier.allow_scripts.iter().find(|allowed| *allowed.package.value == *item.package.name) {
             used.insert(&allowed.package.value);
             continue;
@@ -72,8 +40,8 @@ pub fn lint(
         });
     }
     for allowed in tier.allow_scripts.iter().filter(|allowed| !used.contains(&allowed.package.value)) {
-        let package = &allowed.package.value;
-        let there = packages.iter().any(|one| *one.name.name == **package);
+        let there = packages.contains(allowed.package.value.as_str());
+        let package = printable(allowed.package.value.as_bytes());
         findings.push(Finding {
             lint: LINT,
             subject: package.clone(),
@@ -94,7 +62,7 @@ fn complaint(item: &Item, tier: &Tier) -> Option<(String, String)> {
     let accept = format!(
         "declare in [[files]], [[directories]] or [[symlinks]] what the tier needs of it, and accept the rest: \
          allow-scripts = [{{ package = \"{}\", reason = \"...\" }}]",
-        item.package.name
+        printable(item.package.name.as_bytes())
     );
     let what = match &item.fingerprint {
         Some(fingerprint) => format!("{} ({fingerprint})", item.member),

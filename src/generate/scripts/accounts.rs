@@ -1,7 +1,7 @@
 //! Users and groups that packages make: base-passwd's master files, sysusers.d(5), and calls of
 //! adduser(8), useradd(8) and their like.
 
-use super::{Effect, Item, files_below, name, table::TABLE};
+use super::{Effect, Item, files_below, name, shown, table::TABLE};
 use crate::{
     generate::{Accounts, Package, shell::Call},
     ground::{RootPath, Sha256},
@@ -12,6 +12,8 @@ const NOLOGIN: &str = "/usr/sbin/nologin";
 /// Ids that a package may get (adduser.conf(5)); 100 is Debian's group `users`.
 const FIRST: u32 = 101;
 const LAST: u32 = 999;
+/// More users, and more groups, than any set of packages makes.
+const MOST: usize = 4_000;
 
 /// The number that a package's user or group gets where the package says none: by the name alone, so
 /// that it does not change with the other packages of a tier, nor from one tier to another. Where it
@@ -68,6 +70,14 @@ impl<'a> Users<'a> {
         self.chain.groups.iter().chain(&self.groups).any(|group| group.gid == id)
     }
 
+    /// Whether a package may have this number for a user or group that Debian gives none: never root's,
+    /// nor another one of Debian's fixed ones, nor those that stand for none.
+    fn may_have(id: u32) -> bool {
+        let fixed =
+            |text: &str| text.lines().any(|line| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(id)));
+        ![0, 65535, u32::MAX].contains(&id) && !fixed(&TABLE.passwd) && !fixed(&TABLE.group)
+    }
+
     /// Adds a user and a group of Debian's fixed ones, if there is one of this name.
     fn fixed_user(&mut self, name: &str) -> bool {
         if self.user(name).is_some() {
@@ -97,6 +107,7 @@ impl<'a> Users<'a> {
     /// The number of a user by name or number; one of Debian's fixed ones is added.
     pub(super) fn uid(&mut self, name: &str) -> Option<u32> {
         match name.parse() {
+            Ok(u32::MAX) => None,
             Ok(id) => Some(id),
             Err(_) if name == "root" => Some(0),
             Err(_) => self.fixed_user(name).then(|| self.user(name).map(|user| user.uid)).flatten(),
@@ -106,37 +117,54 @@ impl<'a> Users<'a> {
     /// The number of a group, likewise.
     pub(super) fn gid(&mut self, name: &str) -> Option<u32> {
         match name.parse() {
+            Ok(u32::MAX) => None,
             Ok(id) => Some(id),
             Err(_) if name == "root" => Some(0),
             Err(_) => self.fixed_group(name).then(|| self.group(name).map(|group| group.gid)).flatten(),
         }
     }
 
-    /// base-passwd's postinst makes /etc/passwd and /etc/group of these.
-    pub(super) fn master_files(&mut self, package: &Package<'_>) {
+    /// base-passwd's postinst makes /etc/passwd and /etc/group of these. A name or a number that the
+    /// chain has already stays whose it is.
+    pub(super) fn master_files(&mut self, package: &Package<'_>, items: &mut Vec<Item>) {
         if &*package.name.name != "base-passwd" {
             return;
         }
         for (path, text) in files_below(package, b"/usr/share/base-passwd") {
-            let text = text.unwrap_or_default();
-            match path.name() {
-                b"passwd.master" => {
-                    for user in text.lines().filter_map(passwd_line) {
-                        if self.user(&user.name).is_none() {
-                            self.users.push(user);
-                        }
-                    }
+            if !path.name().ends_with(b".master") {
+                continue;
+            }
+            let mut odd = text.is_none().then(|| "it is no text".to_owned());
+            for line in text.iter().flat_map(|text| text.lines()) {
+                let known = match path.name() {
+                    b"passwd.master" => passwd_line(line).and_then(|user| self.master_user(user)),
+                    _ => group_line(line).and_then(|group| self.master_group(group)),
+                };
+                if known.is_none() {
+                    odd.get_or_insert_with(|| format!("the line `{}` is not taken", shown(line)));
                 }
-                b"group.master" => {
-                    for group in text.lines().filter_map(group_line) {
-                        if self.group(&group.name).is_none() {
-                            self.groups.push(group);
-                        }
-                    }
-                }
-                _ => {}
+            }
+            if let Some(reason) = odd {
+                let (package, member) = (package.name.clone(), path.to_string());
+                items.push(Item { package, member, effect: Effect::Unhandled, reason, fingerprint: None });
             }
         }
+    }
+
+    fn master_user(&mut self, user: User) -> Option<()> {
+        if self.user(&user.name).is_none() && !self.uid_taken(user.uid) {
+            (self.users.len() < MOST && (user.uid != 0 || user.name == "root")).then_some(())?;
+            self.users.push(user);
+        }
+        Some(())
+    }
+
+    fn master_group(&mut self, group: Group) -> Option<()> {
+        if self.group(&group.name).is_none() && !self.gid_taken(group.gid) {
+            (self.groups.len() < MOST && (group.gid != 0 || group.name == "root")).then_some(())?;
+            self.groups.push(group);
+        }
+        Some(())
     }
 
     /// Lines of sysusers.d(5): `u`, `g` and `m`; `r` only bounds numbers, which are chosen otherwise.
@@ -148,7 +176,7 @@ impl<'a> Users<'a> {
                     continue;
                 }
                 if self.sysusers_line(&fields(line)).is_none() {
-                    odd.get_or_insert_with(|| format!("the line {line:?} is not understood"));
+                    odd.get_or_insert_with(|| format!("the line `{}` is not understood", shown(line)));
                 }
             }
             items.push(Item {
@@ -208,9 +236,12 @@ impl<'a> Users<'a> {
         if self.fixed_group(name) {
             return self.group(name).map(|group| group.gid);
         }
+        if self.groups.len() >= MOST || wanted.is_some_and(|id| !Self::may_have(id)) {
+            return None;
+        }
         let free = wanted.filter(|id| !self.gid_taken(*id));
         let gid = free.or_else(|| system_id(name, |id| self.gid_taken(id)))?;
-        self.groups.push(Group { span: 0..0, name: sound(name)?, gid, members: Vec::new() });
+        self.groups.push(Group { span: 0..0, name: account_name(name)?, gid, members: Vec::new() });
         Some(gid)
     }
 
@@ -223,28 +254,36 @@ impl<'a> Users<'a> {
         home: &str,
         shell: &str,
     ) -> Option<()> {
-        if self.user(name).is_some() {
+        if self.user(name).is_some() || self.fixed_user(name) {
             return Some(());
+        }
+        if self.users.len() >= MOST || wanted.is_some_and(|id| !Self::may_have(id)) {
+            return None;
         }
         let free = wanted.filter(|id| !self.uid_taken(*id));
         let uid = free.or_else(|| system_id(name, |id| self.uid_taken(id)))?;
         let user = User {
             span: 0..0,
-            name: sound(name)?,
+            name: account_name(name)?,
             uid,
             gid,
-            gecos: if gecos.is_empty() { String::new() } else { sound(gecos)? },
+            gecos: field(gecos)?,
             home: home_path(home)?,
             home_mode: 0o755,
-            shell: sound(shell)?,
+            shell: shell_path(shell)?,
         };
         self.users.push(user);
         Some(())
     }
 
+    /// Not into a group that a manifest declares, nor into root's.
     fn member(&mut self, user: &str, group: &str) -> Option<()> {
         self.user(user)?;
         let mut known = self.group(group)?.clone();
+        // What a package made has no place in a manifest.
+        if known.gid == 0 || !known.span.is_empty() && !known.members.iter().any(|member| member == user) {
+            return None;
+        }
         if !known.members.iter().any(|member| member == user) {
             known.members.push(user.to_owned());
             self.groups.retain(|other| other.name != group);
@@ -348,18 +387,30 @@ impl<'a> Wish<'a> {
     }
 }
 
-/// A text that can stand in a field of passwd(5).
-fn sound(text: &str) -> Option<String> {
-    let good =
-        !text.is_empty() && text.len() <= 255 && !text.contains([':', '\n', ',']) && !text.contains(char::is_control);
+/// A name as adduser(8) takes it, in capitals too.
+fn account_name(text: &str) -> Option<String> {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let good = text.len() <= 32
+        && text.starts_with(first)
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     good.then(|| text.to_owned())
+}
+
+/// A text that can stand in a field of passwd(5).
+fn field(text: &str) -> Option<String> {
+    let good = text.len() <= 255 && !text.contains(':') && !text.contains(char::is_control);
+    good.then(|| text.to_owned())
+}
+
+fn shell_path(shell: &str) -> Option<String> {
+    field(shell).filter(|shell| shell.starts_with('/'))
 }
 
 fn home_path(home: &str) -> Option<Option<RootPath>> {
     if home == "/nonexistent" {
         return Some(None);
     }
-    sound(home)?;
+    field(home)?;
     RootPath::from_absolute(home.as_bytes()).ok().map(Some)
 }
 
@@ -368,21 +419,21 @@ fn passwd_line(line: &str) -> Option<User> {
     let [name, _, uid, gid, gecos, home, shell] = fields.as_slice() else { return None };
     Some(User {
         span: 0..0,
-        name: sound(name)?,
+        name: account_name(name)?,
         uid: uid.parse().ok()?,
         gid: gid.parse().ok()?,
-        gecos: (*gecos).to_owned(),
+        gecos: field(gecos)?,
         home: home_path(home)?,
         home_mode: 0o755,
-        shell: sound(shell)?,
+        shell: shell_path(shell)?,
     })
 }
 
 fn group_line(line: &str) -> Option<Group> {
     let fields: Vec<_> = line.split(':').collect();
     let [name, _, gid, members] = fields.as_slice() else { return None };
-    let members = members.split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect();
-    Some(Group { span: 0..0, name: sound(name)?, gid: gid.parse().ok()?, members })
+    let members = members.split(',').filter(|member| !member.is_empty()).map(account_name).collect::<Option<_>>()?;
+    Some(Group { span: 0..0, name: account_name(name)?, gid: gid.parse().ok()?, members })
 }
 
 /// Fields parted by blanks, with `"..."` around those that hold some.

@@ -3,22 +3,18 @@
 //! in `table.toml`. docs/scripts.md tells the rules.
 
 mod accounts;
+mod arguments;
+mod fingerprint;
 mod paths;
+mod script;
 mod table;
 mod tmpfiles;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 pub use accounts::system_id;
-pub use tmpfiles::tmpfiles_items;
 
-use self::{accounts::Users, paths::Paths, table::TABLE};
-pub(super) use self::{paths::find, tmpfiles::tmpfiles};
-use super::{
-    Accounts, Made, Package,
-    alternatives::{self, Choice},
-    shell::{Call, World, walk},
-};
+pub(super) use self::paths::find;
+use self::{accounts::Users, paths::Paths, script::Script, table::TABLE};
+use super::{Accounts, Made, Package, alternatives::Choice, shell::Call};
 use crate::{
     debian::Architecture,
     ground::{RootPath, Sha256, printable},
@@ -64,10 +60,14 @@ pub struct Effects {
     pub accounts: Accounts,
     /// Files, folders and links.
     pub entries: Vec<Made>,
+    /// What lines of tmpfiles.d make.
+    pub tmpfiles: Vec<Made>,
 }
 
 /// A script longer than this is not looked at; the longest of Debian's main has 0.2 MB.
-const LONGEST: usize = 4 << 20;
+const LONGEST: usize = 1 << 20;
+/// Characters of a package's text in a message.
+const MOST_SHOWN: usize = 200;
 /// Scripts that run when a package is installed, and their `$1`.
 const SCRIPTS: [(&str, &str); 2] = [("preinst", "install"), ("postinst", "configure")];
 
@@ -86,7 +86,7 @@ pub fn effects(packages: &[Package<'_>], architecture: Architecture, rootfs: &Ro
     }
     let mut users = Users::new(accounts);
     for package in packages {
-        users.master_files(package);
+        users.master_files(package, &mut effects.items);
     }
     // Accounts first: a script may name the user of a package that comes later.
     for script in &scripts {
@@ -98,23 +98,14 @@ pub fn effects(packages: &[Package<'_>], architecture: Architecture, rootfs: &Ro
     for package in packages {
         users.sysusers(package, &mut effects.items);
     }
-    let mut paths = Paths { rootfs, packages, users: &mut users, made: BTreeMap::new(), mask: 0o022 };
+    let mut paths = Paths::new(rootfs, packages, &mut users);
     for script in &scripts {
-        let mut walked = script.walk(architecture, &|path| paths.exists(path), &|name| accounts.has(name));
-        take(&mut walked, script.package, &mut paths, &mut effects.choices);
-        walked.settle(architecture, rootfs, &mut paths, &mut effects);
+        script.settle(architecture, accounts, &mut paths, &mut effects);
     }
     effects.entries = paths.finish();
+    effects.tmpfiles = tmpfiles::read(packages, rootfs, &mut users, &mut effects.items);
     effects.accounts = users.finish();
     effects
-}
-
-/// Hands calls to those who make what they would make.
-fn take(walked: &mut Walked<'_>, package: &PackageName, paths: &mut Paths<'_, '_>, choices: &mut Vec<Choice>) {
-    walked.take(|call| paths.users.call(call).then_some("sysusers"));
-    walked.take(|call| alternatives::read(call, &package.name, choices).map(|()| "alternatives"));
-    paths.mask = 0o022;
-    walked.take(|call| paths.call(call).then_some("scripts"));
 }
 
 /// Members of control.tar that never do anything at a first installation.
@@ -144,193 +135,12 @@ fn text_of<'a>(package: &Package<'a>, script: &str, items: &mut Vec<Item>) -> Op
         member: script.to_owned(),
         effect: Effect::Unhandled,
         reason: why.to_owned(),
-        fingerprint: Some(fingerprint_of(&Sha256::of(bytes).to_string())),
+        fingerprint: Some(fingerprint::of_digest(Sha256::of(bytes))),
     });
     None
 }
 
-/// A script of a package.
-struct Script<'a> {
-    package: &'a PackageName,
-    script: &'static str,
-    argument: &'static str,
-    /// Without the parts that mean nothing.
-    text: String,
-    /// Whether it names a shell.
-    shell: bool,
-    /// Parts that were dealt with by themselves.
-    parts: usize,
-}
-
-impl<'a> Script<'a> {
-    fn of(
-        package: &'a PackageName,
-        script: &'static str,
-        argument: &'static str,
-        text: &str,
-        items: &mut Vec<Item>,
-    ) -> Self {
-        let (rest, parts) = without_snippets(text);
-        for tool in &parts {
-            let row = TABLE.snippets.iter().find(|row| row.tool == *tool);
-            items.push(Item {
-                package: package.clone(),
-                member: format!("{script}: {}", printable(tool.as_bytes())),
-                effect: Effect::None,
-                reason: row.map(|row| row.reason.clone()).unwrap_or_default(),
-                fingerprint: None,
-            });
-        }
-        let shell = text.starts_with("#!") && text.lines().next().is_some_and(|line| line.contains("sh"));
-        Self { package, script, argument, text: rest, shell, parts: parts.len() }
-    }
-
-    fn walk(
-        &self,
-        architecture: Architecture,
-        exists: &dyn Fn(&[u8]) -> bool,
-        account: &dyn Fn(&str) -> bool,
-    ) -> Walked<'_> {
-        let world = World { argument: self.argument, architecture: architecture.name(), exists, account };
-        let alone = TABLE.scripts.iter().any(|row| row.alone && row.is_for(&self.package.name, self.script));
-        let (left, unreadable) = match walk(&self.text, &world) {
-            Ok(calls) if self.shell => (calls, None),
-            Ok(_) => (Vec::new(), Some("it is no shell script")),
-            Err(unreadable) => (Vec::new(), Some(unreadable.0)),
-        };
-        let mut walked = Walked { script: self, alone, left, by: BTreeSet::new(), unreadable };
-        walked.left.retain(|call| !harmless(call));
-        walked
-    }
-}
-
-/// A script that was walked.
-struct Walked<'a> {
-    script: &'a Script<'a>,
-    /// A row of the table decides alone.
-    alone: bool,
-    /// What is not understood yet.
-    left: Vec<Call>,
-    /// Keys of generators that took something.
-    by: BTreeSet<&'static str>,
-    /// Why it was not walked.
-    unreadable: Option<&'static str>,
-}
-
-impl Walked<'_> {
-    /// Hands all calls that surely come to pass to somebody who may take them, for a generator.
-    fn take(&mut self, mut taken: impl FnMut(&Call) -> Option<&'static str>) {
-        if self.alone {
-            return;
-        }
-        let by = &mut self.by;
-        self.left.retain(|call| {
-            let sure = !call.maybe && call.writes.is_empty() && call.words.iter().all(Option::is_some);
-            match sure.then(|| taken(call)).flatten() {
-                Some(key) => {
-                    by.insert(key);
-                    false
-                }
-                None => true,
-            }
-        });
-    }
-
-    fn settle(self, architecture: Architecture, rootfs: &Rootfs, paths: &mut Paths<'_, '_>, effects: &mut Effects) {
-        let Script { package, script, .. } = self.script;
-        let item = |effect, reason: String, fingerprint| Item {
-            package: (*package).clone(),
-            member: (*script).to_owned(),
-            effect,
-            reason,
-            fingerprint,
-        };
-        effects.items.extend(self.by.iter().map(|key| item(Effect::Made(key), format!("generate.{key}"), None)));
-        // A umask matters only to what is made under it.
-        let left: Vec<_> = self.left.iter().filter(|call| name(call) != Some("umask")).collect();
-        let (text, mut why) = match self.unreadable {
-            Some(why) => (self.script.text.clone(), format!("{why}, so that it cannot be followed")),
-            None if left.is_empty() => {
-                if self.by.is_empty() && self.script.parts == 0 {
-                    let reason = "nothing of it lasts after a first installation";
-                    effects.items.push(item(Effect::None, reason.into(), None));
-                }
-                return;
-            }
-            None => {
-                let lines: Vec<_> = left.iter().map(|call| call.raw.as_str()).collect();
-                (lines.join("\n"), format!("it calls `{}`", shown(&lines)))
-            }
-        };
-        // Of a row that decides alone the whole text counts, so that the tree has no say in it.
-        let fingerprint = fingerprint(if self.alone { &self.script.text } else { &text }, architecture);
-        let rows = TABLE.scripts.iter().filter(|row| row.is_for(&package.name, script));
-        let (known, others): (Vec<_>, Vec<_>) = rows.partition(|row| row.calls.contains(&fingerprint));
-        if let Some(row) = known.first() {
-            if !row.instead.is_empty() {
-                let instead = Script {
-                    package,
-                    script,
-                    argument: self.script.argument,
-                    text: row.instead.clone(),
-                    shell: true,
-                    parts: 0,
-                };
-                let mut walked = instead.walk(architecture, &|path| paths.exists(path), &|_| false);
-                walked.alone = false;
-                take(&mut walked, package, paths, &mut effects.choices);
-            }
-            let there = |folder: &String| {
-                let folder = folder.replace("@multiarch@", architecture.multiarch());
-                let path = RootPath::from_absolute(folder.as_bytes());
-                path.is_ok_and(|path| rootfs.below(&path).next().is_some())
-            };
-            let (effect, reason) = match row.needs.is_empty() || row.needs.iter().any(there) {
-                true => (row.effect(), row.reason.clone()),
-                false => (Effect::None, "nothing is there that it would act on".to_owned()),
-            };
-            effects.items.push(item(effect, reason, Some(fingerprint)));
-            return;
-        }
-        if !others.is_empty() {
-            why.push_str("; it is another script than the one that is known");
-        }
-        effects.items.push(item(Effect::Unhandled, why, Some(fingerprint)));
-    }
-}
-
-fn shown(lines: &[&str]) -> String {
-    let mut text = lines.iter().take(3).copied().collect::<Vec<_>>().join("`, `");
-    if lines.len() > 3 {
-        text.push_str("`, `...");
-    }
-    let short: String = text.chars().take(200).collect();
-    printable(short.as_bytes())
-}
-
-/// The script without the parts that debhelper wrote and that mean nothing, and whose they are.
-fn without_snippets(text: &str) -> (String, Vec<String>) {
-    let mut rest = String::new();
-    let mut parts = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let tool = line.strip_prefix("# Automatically added by ").map(|tool| tool.split('/').next().unwrap_or(tool));
-        match tool.filter(|tool| TABLE.snippets.iter().any(|row| row.tool == *tool)) {
-            Some(tool) => {
-                parts.push(tool.to_owned());
-                lines.by_ref().find(|line| *line == "# End automatically added section");
-            }
-            None => {
-                rest.push_str(line);
-                rest.push('\n');
-            }
-        }
-    }
-    parts.sort();
-    parts.dedup();
-    (rest, parts)
-}
-
+/// The name of the program that is called, without its folder.
 fn name(call: &Call) -> Option<&str> {
     let name = call.words.first()?.as_deref()?;
     Some(name.rsplit('/').next().unwrap_or(name))
@@ -360,35 +170,10 @@ fn harmless(call: &Call) -> bool {
     }
 }
 
-/// The first 12 hexadecimal digits of a text's SHA-256, after what differs from release to release and
-/// between architectures is taken out of it.
-fn fingerprint(text: &str, architecture: Architecture) -> String {
-    let text = text.replace(architecture.multiarch(), "@multiarch@").replace(architecture.name(), "@architecture@");
-    let mut plain = String::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        for word in line.split_whitespace() {
-            // A number that stands alone, such as a mode, stays; versions do not.
-            let number = word.trim_matches(['"', '\'']);
-            if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
-                plain.push_str(word);
-            } else {
-                let mut last = ' ';
-                for c in word.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }) {
-                    if c != '#' || last != '#' {
-                        plain.push(c);
-                    }
-                    last = c;
-                }
-            }
-            plain.push(' ');
-        }
-        plain.push('\n');
-    }
-    fingerprint_of(&Sha256::of(plain.as_bytes()).to_string())
-}
-
-fn fingerprint_of(digest: &str) -> String {
-    digest.chars().take(12).collect()
+/// A text from a package for a message: short, and safe to print.
+fn shown(text: &str) -> String {
+    let short: String = text.chars().take(MOST_SHOWN).collect();
+    printable(short.as_bytes())
 }
 
 /// The files of a package below a folder, with their text; what is no text, or longer than 1 MiB, with

@@ -1,15 +1,20 @@
 //! Calls of mkdir(1), ln(1), chmod(1) and their like, done to a tree in memory.
 //!
 //! What the manifest declares, here or in a parent tier, is never touched, and nothing that a package
-//! brought is deleted.
+//! brought is deleted or gets other bytes. All paths are paths of the tree: there is no way out of it.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap, ops::Bound};
 
-use super::{accounts::Users, name};
+use super::{
+    accounts::Users,
+    arguments::{Arguments, changed, octal, path},
+    name,
+};
 use crate::{
     generate::{Made, Package, shell::Call},
-    ground::RootPath,
+    ground::{RootPath, follow},
     rootfs::{Attributes, Content, Entry, Node, Origin, Rootfs},
+    unpack::Item,
 };
 
 /// What is at a path, links followed; before /usr was merged, it may be below it.
@@ -22,114 +27,27 @@ pub(super) struct Paths<'a, 'b> {
     pub(super) rootfs: &'a Rootfs,
     pub(super) packages: &'a [Package<'a>],
     pub(super) users: &'a mut Users<'b>,
-    pub(super) made: BTreeMap<RootPath, (Node, Attributes)>,
+    made: BTreeMap<RootPath, (Node, Attributes)>,
+    /// Entries of packages by path, whatever the globs left of them; made when first asked for.
+    brought: OnceCell<BTreeMap<&'a RootPath, &'a Item>>,
     /// umask(1)
     pub(super) mask: u16,
 }
 
-/// Options of a call and the rest of its words.
-struct Arguments<'a> {
-    flags: Vec<&'a str>,
-    /// Options with a value.
-    values: BTreeMap<char, &'a str>,
-    rest: Vec<&'a str>,
-}
-
-impl<'a> Arguments<'a> {
-    /// `valued` are the letters of short options that take a value, `known` the others' and whole long ones.
-    fn of(call: &'a Call, valued: &str, known: &[&str]) -> Option<Self> {
-        let mut arguments = Self { flags: Vec::new(), values: BTreeMap::new(), rest: Vec::new() };
-        let mut words = call.words.iter().skip(1).map(|word| word.as_deref().unwrap_or_default());
-        while let Some(word) = words.next() {
-            if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
-                let (key, value) = long.split_once('=').unwrap_or((long, ""));
-                let short = match key {
-                    "mode" => 'm',
-                    "owner" => 'o',
-                    "group" => 'g',
-                    _ => '-',
-                };
-                match valued.contains(short) && !value.is_empty() {
-                    true => drop(arguments.values.insert(short, value)),
-                    false if known.contains(&word) => arguments.flags.push(word),
-                    false => return None,
-                }
-            } else if let Some(letters) =
-                word.strip_prefix('-').filter(|letters| !letters.is_empty() && *letters != "-")
-            {
-                let first = letters.chars().next()?;
-                if valued.contains(first) {
-                    let attached = &letters[first.len_utf8()..];
-                    let value = if attached.is_empty() { words.next()? } else { attached };
-                    arguments.values.insert(first, value);
-                    continue;
-                }
-                for (at, letter) in letters.char_indices() {
-                    let text = &letters[at..at + letter.len_utf8()];
-                    if !known.contains(&text) {
-                        return None;
-                    }
-                    arguments.flags.push(text);
-                }
-            } else if word != "--" {
-                arguments.rest.push(word);
-            }
-        }
-        Some(arguments)
+impl<'a, 'b> Paths<'a, 'b> {
+    pub(super) fn new(rootfs: &'a Rootfs, packages: &'a [Package<'a>], users: &'a mut Users<'b>) -> Self {
+        Self { rootfs, packages, users, made: BTreeMap::new(), brought: OnceCell::new(), mask: 0o022 }
     }
 
-    fn has(&self, flag: &str) -> bool {
-        self.flags.contains(&flag)
+    fn brought(&self, path: &RootPath) -> Option<&'a Item> {
+        let packages = self.packages;
+        let all = || {
+            // The first package's, where there are two.
+            let items = packages.iter().rev().flat_map(|package| package.unpacked.entries.iter().rev());
+            items.map(|item| (&item.path, item)).collect()
+        };
+        self.brought.get_or_init(all).get(path).copied()
     }
-}
-
-fn octal(text: &str) -> Option<u16> {
-    u16::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777)
-}
-
-/// A mode of chmod(1) done to another: octal, or such as `u+s,go-w`.
-fn changed(text: &str, before: u16) -> Option<u16> {
-    if let Some(mode) = octal(text) {
-        return Some(mode);
-    }
-    text.split(',').try_fold(before, |mode, clause| {
-        let at = clause.find(['+', '-', '='])?;
-        let (who, rest) = clause.split_at(at);
-        let who = if who.is_empty() || who == "a" { "ugo" } else { who };
-        let (mut bits, mut mask) = (0, 0);
-        for c in who.chars() {
-            let (shift, set_id) = match c {
-                'u' => (6, 0o4000),
-                'g' => (3, 0o2000),
-                'o' => (0, 0),
-                _ => return None,
-            };
-            mask |= 0o7 << shift | set_id;
-            for c in rest[1..].chars() {
-                bits |= match c {
-                    'r' => 0o4 << shift,
-                    'w' => 0o2 << shift,
-                    'x' => 0o1 << shift,
-                    's' => set_id,
-                    't' => 0o1000,
-                    _ => return None,
-                };
-            }
-        }
-        match rest.as_bytes().first()? {
-            b'+' => Some(mode | bits),
-            b'-' => Some(mode & !bits),
-            _ => Some(mode & !mask | bits),
-        }
-    })
-}
-
-/// An absolute path without a pattern.
-fn path(text: &str) -> Option<RootPath> {
-    let trimmed = if text.len() > 1 { text.trim_end_matches('/') } else { text };
-    RootPath::from_absolute(trimmed.as_bytes())
-        .ok()
-        .filter(|path| !trimmed.contains(['*', '?', '[']) && !path.is_root())
 }
 
 impl Paths<'_, '_> {
@@ -164,9 +82,15 @@ impl Paths<'_, '_> {
         self.made.into_iter().map(|(path, (node, attributes))| Made { path, node, attributes }).collect()
     }
 
-    /// Through links above it, so that two names of one path meet.
+    /// Through links above it, made ones too, so that two names of one path meet.
     fn real(&self, path: RootPath) -> RootPath {
-        let above = path.parent().and_then(|above| self.rootfs.resolve(&above));
+        let link = |at: &[u8]| match self.made.get(at) {
+            Some((Node::Symlink(target), _)) => Some(&**target),
+            Some(_) => None,
+            None => self.rootfs.link(at),
+        };
+        let above = path.parent().and_then(|above| follow(above.as_bytes(), true, link).ok());
+        let above = above.and_then(|above| RootPath::from_archive(&above).ok());
         above.and_then(|above| above.join(path.name()).ok()).unwrap_or(path)
     }
 
@@ -182,6 +106,14 @@ impl Paths<'_, '_> {
     fn declared(&self, path: &RootPath) -> bool {
         let entry = self.rootfs.get(path);
         matches!(entry, Some(Entry { origin: Origin::Declared { .. } | Origin::Generated { .. }, .. }))
+    }
+
+    /// Whether something lies below.
+    fn occupied(&self, folder: &RootPath) -> bool {
+        let prefix = [folder.as_bytes(), b"/"].concat();
+        let mut made = self.made.range::<[u8], _>((Bound::Included(prefix.as_slice()), Bound::Unbounded));
+        made.next().is_some_and(|(path, _)| path.as_bytes().starts_with(&prefix))
+            || self.rootfs.below(folder).next().is_some()
     }
 
     fn put(&mut self, path: RootPath, node: Node, attributes: Attributes) {
@@ -260,11 +192,7 @@ impl Paths<'_, '_> {
 
     /// A file as its package has it, whatever the globs keep.
     fn source(&self, source: &RootPath) -> Option<(Content, Attributes)> {
-        let from_package = || {
-            let mut entries = self.packages.iter().flat_map(|package| &package.unpacked.entries);
-            let item = entries.find(|item| item.path == *source)?;
-            Some((item.node.clone(), item.attributes.clone()))
-        };
+        let from_package = || self.brought(source).map(|item| (item.node.clone(), item.attributes.clone()));
         match self.get(source).or_else(from_package)? {
             (Node::File { content, .. }, attributes) => Some((content, attributes)),
             _ => None,
@@ -282,10 +210,11 @@ impl Paths<'_, '_> {
         if !arguments.has("p") && !arguments.has("a") && !arguments.has("--preserve") {
             attributes = Attributes::new(attributes.mode & 0o777 & !self.mask, 0, 0);
         }
-        match self.get(&to) {
-            None | Some((Node::File { .. }, _)) => self.put(to, Node::File { content, group: None }, attributes),
-            Some(_) => return None,
+        // What a package or a parent tier brought keeps its bytes.
+        if self.rootfs.get(&to).is_some() || !matches!(self.get(&to), None | Some((Node::File { .. }, _))) {
+            return None;
         }
+        self.put(to, Node::File { content, group: None }, attributes);
         Some(())
     }
 
@@ -306,8 +235,7 @@ impl Paths<'_, '_> {
     fn change(&mut self, one: &str, change: impl FnOnce(&mut Attributes)) -> Option<()> {
         let path = self.real(path(one)?);
         let Some((node, mut attributes)) = self.get(&path) else {
-            let left_out = |package: &Package<'_>| package.unpacked.entries.iter().any(|item| item.path == path);
-            return self.packages.iter().any(left_out).then_some(());
+            return self.brought(&path).map(drop);
         };
         if matches!(node, Node::Symlink(_)) {
             return None;
@@ -367,17 +295,14 @@ impl Paths<'_, '_> {
             if let Some(at) = one.find(['*', '?', '[']) {
                 // A pattern that nothing can match.
                 let folder = self.real(path(one[..at].rsplit_once('/')?.0)?);
-                let matched = self.made.keys().any(|other| other.below(&folder).is_some());
-                if matched || self.rootfs.below(&folder).next().is_some() {
+                if self.occupied(&folder) {
                     return None;
                 }
                 continue;
             }
             let path = self.real(path(one)?);
-            let below = |other: &RootPath| other.below(&path).is_some();
-            let occupied = self.made.keys().any(below) || self.rootfs.below(&path).next().is_some();
             if name(call) == Some("rmdir") || matches!(self.made.get(&path), Some((Node::Directory, _))) {
-                if !occupied {
+                if !self.occupied(&path) {
                     self.made.remove(&path);
                 }
             } else if self.rootfs.get(&path).is_some() {

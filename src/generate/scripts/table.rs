@@ -21,6 +21,8 @@ pub(super) struct Table {
     pub(super) programs: Vec<Programs>,
     /// Files that scripts read functions from, which leave nothing either.
     pub(super) libraries: Vec<String>,
+    /// Program interpreters of all architectures.
+    pub(super) loaders: Vec<String>,
     /// Scripts that somebody has looked at.
     #[serde(default)]
     pub(super) scripts: Vec<Script>,

@@ -2,27 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Item, accounts::Users, files_below};
+use super::{Effect, Item, accounts::Users, files_below, shown};
 use crate::{
-    generate::{Accounts, Made, Package},
+    generate::{Made, Package},
     ground::RootPath,
     rootfs::{Attributes, Content, Node, Rootfs},
 };
 
-/// An item for each file of tmpfiles.d, of the tier's own packages.
-pub fn tmpfiles_items(packages: &[Package<'_>], rootfs: &Rootfs, accounts: &Accounts) -> Vec<Item> {
-    tmpfiles(packages, rootfs, accounts).1
-}
-
 /// What the lines of the tier's own packages make, and an item for each file of them.
-pub(in crate::generate) fn tmpfiles(
+pub(super) fn read(
     packages: &[Package<'_>],
     rootfs: &Rootfs,
-    accounts: &Accounts,
-) -> (Vec<Made>, Vec<Item>) {
+    users: &mut Users<'_>,
+    items: &mut Vec<Item>,
+) -> Vec<Made> {
     let mut made = BTreeMap::new();
-    let mut items = Vec::new();
-    let mut users = Users::new(accounts);
     for package in packages {
         for (path, text) in files_below(package, b"/usr/lib/tmpfiles.d") {
             let mut odd = text.is_none().then(|| "it is no text".to_owned());
@@ -30,7 +24,7 @@ pub(in crate::generate) fn tmpfiles(
                 if line.is_empty() || line.starts_with('#') {
                     continue;
                 }
-                match entry(line, &mut users) {
+                match entry(line, rootfs, users) {
                     Some(Some((path, node, attributes))) => {
                         let free = rootfs.get(&path).is_none() && rootfs.resolve(&path).is_none();
                         if free && !made.contains_key(&path) {
@@ -38,7 +32,7 @@ pub(in crate::generate) fn tmpfiles(
                         }
                     }
                     Some(None) => {}
-                    None => drop(odd.get_or_insert_with(|| format!("the line {line:?} is not understood"))),
+                    None => drop(odd.get_or_insert_with(|| format!("the line `{}` is not understood", shown(line)))),
                 }
             }
             items.push(Item {
@@ -50,22 +44,22 @@ pub(in crate::generate) fn tmpfiles(
             });
         }
     }
-    (made.into_values().collect(), items)
+    made.into_values().collect()
 }
 
 type Line = Option<(RootPath, Node, Attributes)>;
 
 /// One line; `Some(None)` makes nothing in an image, `None` is not understood.
-fn entry(line: &str, users: &mut Users<'_>) -> Option<Line> {
+fn entry(line: &str, rootfs: &Rootfs, users: &mut Users<'_>) -> Option<Line> {
     let fields: Vec<_> = line.split_whitespace().collect();
     let field = |at: usize| fields.get(at).copied().filter(|field| *field != "-");
     let kind = *fields.first()?;
     if kind.contains('!') {
         return Some(None);
     }
-    let letter = kind.trim_end_matches(['+', '-', '=', '^', '?']);
-    // Cleaning.
-    if ["x", "X", "r", "R"].contains(&letter) {
+    let letter = kind.trim_end_matches(['+', '-', '=', '^', '?', '$']);
+    // Cleaning, and flags of a running system's disk.
+    if ["x", "X", "r", "R", "h", "H"].contains(&letter) {
         return Some(None);
     }
     let text = field(1)?;
@@ -89,7 +83,9 @@ fn entry(line: &str, users: &mut Users<'_>) -> Option<Line> {
     let gid = field(4).map_or(Some(0), |group| users.gid(group.trim_start_matches(':')))?;
     let argument = fields.get(6..).map(|words| words.join(" ")).filter(|text| !text.is_empty() && text != "-");
     let (node, attributes) = match letter {
-        "d" | "D" | "q" => (Node::Directory, Attributes::new(mode(0o755)?, uid, gid)),
+        // They only change what is there.
+        "z" | "Z" | "e" if rootfs.resolve(&path).is_none() => return Some(None),
+        "d" | "D" | "q" | "Q" | "v" => (Node::Directory, Attributes::new(mode(0o755)?, uid, gid)),
         "f" if argument.as_ref().is_none_or(|text| !text.contains(['\\', '%'])) => {
             let content = Content::from_bytes(argument.unwrap_or_default().into_bytes());
             (Node::File { content, group: None }, Attributes::new(mode(0o644)?, uid, gid))

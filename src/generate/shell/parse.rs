@@ -4,6 +4,8 @@ use super::Unreadable;
 
 /// How deep commands may nest.
 const DEEPEST: usize = 40;
+/// Words and operators of a script; the longest of Debian's main has some ten thousand.
+const MOST_TOKENS: usize = 200_000;
 const MISSING: Unreadable = Unreadable("a word such as `fi` is missing");
 
 /// A part of a word.
@@ -30,14 +32,16 @@ pub(super) struct Word {
 }
 
 /// A command.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Command {
     Simple(Vec<Word>),
     /// `a | b`
     Pipe(Vec<Command>),
     Not(Box<Command>),
-    And(Box<Command>, Box<Command>),
-    Or(Box<Command>, Box<Command>),
+    /// The first, and what `&&` (true) and `||` add to it: flat, since there may be very many.
+    AndOr(Box<Command>, Vec<(bool, Command)>),
+    /// `( ... )`: neither an end nor a variable in there leaves it.
+    Subshell(Box<Command>),
     /// Commands one after another.
     List(Vec<Command>),
     /// Conditions with what follows them, and `else`.
@@ -57,7 +61,7 @@ enum Token {
 
 const SIGNS: [&str; 9] = [";;", "&&", "||", ";", "&", "|", "(", ")", "\n"];
 
-/// Reads a script.
+/// Reads a script, in time and memory that grow as its length.
 pub(super) fn parse(text: &str) -> Result<Command, Unreadable> {
     let tokens = tokens(text)?;
     let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
@@ -73,6 +77,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, Unreadable> {
     let mut documents: Vec<(String, bool)> = Vec::new();
     let mut rest = text;
     loop {
+        if tokens.len() > MOST_TOKENS {
+            return Err(Unreadable("it has too many words"));
+        }
         rest = rest.trim_start_matches([' ', '\t']);
         if let Some(after) = rest.strip_prefix("\\\n") {
             rest = after;
@@ -332,15 +339,15 @@ impl Parser<'_> {
     }
 
     fn and_or(&mut self) -> Result<Command, Unreadable> {
-        let mut left = self.pipe()?;
+        let first = self.pipe()?;
+        let mut more = Vec::new();
         loop {
             let and = self.sign("&&");
             if !and && !self.sign("||") {
-                return Ok(left);
+                return Ok(if more.is_empty() { first } else { Command::AndOr(Box::new(first), more) });
             }
             self.lines();
-            let right = Box::new(self.pipe()?);
-            left = if and { Command::And(Box::new(left), right) } else { Command::Or(Box::new(left), right) };
+            more.push((and, self.pipe()?));
         }
     }
 
@@ -366,7 +373,11 @@ impl Parser<'_> {
     fn command(&mut self) -> Result<Command, Unreadable> {
         if self.sign("(") {
             let list = self.list(&[])?;
-            return if self.sign(")") { Ok(list) } else { Err(Unreadable("a `)` is missing")) };
+            return if self.sign(")") {
+                Ok(Command::Subshell(Box::new(list)))
+            } else {
+                Err(Unreadable("a `)` is missing"))
+            };
         }
         match self.plain() {
             Some("if") => self.conditional(),

@@ -3,28 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Unreadable,
-    parse::{Command, Part, Word, parse},
+    Unreadable, World,
+    conditions::{Status, compare, plain_match, test},
+    parse::{Command, Part, Word},
 };
 
-/// How many commands are walked; the longest script of Debian's main has some thousand.
-const MOST_STEPS: usize = 50_000;
+/// What a walk may cost: a command, a field and every 64 bytes of text are one each. The longest
+/// script of Debian's main needs some thousand.
+const BUDGET: usize = 200_000;
+/// How deep commands nest, those of the functions that they call too.
+const DEEPEST: usize = 100;
 /// How deep functions call each other.
-const DEEPEST: usize = 12;
-/// Bytes of a variable; a longer one is unknown.
+const DEEPEST_CALLS: usize = 12;
+/// Bytes of a variable or a word; a longer one is unknown.
 const LONGEST: usize = 64 << 10;
-
-/// What the script can know.
-pub(crate) struct World<'a> {
-    /// `$1`: `install` for a preinst, `configure` for a postinst.
-    pub(crate) argument: &'a str,
-    /// What `dpkg --print-architecture` says.
-    pub(crate) architecture: &'a str,
-    /// Whether a path is there.
-    pub(crate) exists: &'a dyn Fn(&[u8]) -> bool,
-    /// Whether a user or group is there.
-    pub(crate) account: &'a dyn Fn(&str) -> bool,
-}
+/// More calls than any script makes.
+const MOST_CALLS: usize = 5_000;
 
 /// A program that would be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,25 +29,34 @@ pub(crate) struct Call {
     pub(crate) writes: Vec<Option<String>>,
     /// As it is written, words parted by one space.
     pub(crate) raw: String,
+    /// The same with what can be told filled in.
+    pub(crate) filled: String,
     /// Whether it depends on something that cannot be told.
     pub(crate) maybe: bool,
 }
 
 /// All calls of a script, in their order. Tests, and what only speaks or ends, are none.
-pub(crate) fn walk(script: &str, world: &World<'_>) -> Result<Vec<Call>, Unreadable> {
-    let command = parse(script)?;
+pub(super) fn walk(command: &Command, world: &World<'_>) -> Result<Vec<Call>, Unreadable> {
+    // dpkg hands a postinst the version that was configured before, which is empty.
+    let positional = match world.argument {
+        "configure" => vec![Some("configure".to_owned()), Some(String::new())],
+        argument => vec![Some(argument.to_owned())],
+    };
     let mut walker = Walker {
         world,
-        variables: [("DPKG_MAINTSCRIPT_ARCH", world.architecture), ("1", world.argument), ("#", "1")]
-            .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
-            .into(),
+        variables: [("DPKG_MAINTSCRIPT_ARCH".to_owned(), world.architecture.map(str::to_owned))].into(),
+        positional: Some(positional),
         functions: BTreeMap::new(),
         calls: Vec::new(),
         maybe: 0,
-        depth: 0,
-        steps: 0,
+        ended: false,
+        returned: false,
+        turned: false,
+        calling: 0,
+        nested: 0,
+        spent: 0,
     };
-    match walker.run(&command) {
+    match walker.run(command) {
         Ok(_) | Err(Stop::Exit | Stop::Return | Stop::Turn { .. }) => Ok(walker.calls),
         Err(Stop::TooLong) => Err(Unreadable("it has too many steps")),
     }
@@ -69,25 +72,47 @@ enum Stop {
     TooLong,
 }
 
-/// An exit status, where it can be told.
-type Status = Option<bool>;
-
 struct Walker<'a> {
     world: &'a World<'a>,
     variables: BTreeMap<String, Option<String>>,
-    functions: BTreeMap<String, Command>,
+    /// `$1` and so on, if it can be told how many there are.
+    positional: Option<Vec<Option<String>>>,
+    functions: BTreeMap<&'a str, &'a Command>,
     calls: Vec<Call>,
     maybe: usize,
-    depth: usize,
-    steps: usize,
+    /// Whether the script has ended perhaps: then all that follows is "maybe".
+    ended: bool,
+    /// The same of the function.
+    returned: bool,
+    /// The same of a turn of the loop.
+    turned: bool,
+    calling: usize,
+    nested: usize,
+    spent: usize,
 }
 
-impl Walker<'_> {
-    fn run(&mut self, command: &Command) -> Result<Status, Stop> {
-        self.steps += 1;
-        if self.steps > MOST_STEPS {
+impl<'a> Walker<'a> {
+    fn spend(&mut self, cost: usize) -> Result<(), Stop> {
+        self.spent = self.spent.saturating_add(cost);
+        if self.spent > BUDGET { Err(Stop::TooLong) } else { Ok(()) }
+    }
+
+    fn unsure(&self) -> bool {
+        self.maybe > 0 || self.ended || self.returned || self.turned
+    }
+
+    fn run(&mut self, command: &'a Command) -> Result<Status, Stop> {
+        self.spend(1)?;
+        if self.nested > DEEPEST {
             return Err(Stop::TooLong);
         }
+        self.nested += 1;
+        let status = self.command(command);
+        self.nested -= 1;
+        status
+    }
+
+    fn command(&mut self, command: &'a Command) -> Result<Status, Stop> {
         match command {
             Command::Simple(words) => self.simple(words),
             Command::Pipe(commands) => {
@@ -97,8 +122,28 @@ impl Walker<'_> {
                 Ok(None)
             }
             Command::Not(command) => Ok(self.run(command)?.map(|status| !status)),
-            Command::And(left, right) => self.both(left, right, true),
-            Command::Or(left, right) => self.both(left, right, false),
+            Command::AndOr(first, more) => {
+                let mut status = self.run(first)?;
+                for (and, command) in more {
+                    status = match status {
+                        Some(so_far) if so_far == *and => self.run(command)?,
+                        Some(so_far) => Some(so_far),
+                        None => self.perhaps(command).map(|()| None)?,
+                    };
+                }
+                Ok(status)
+            }
+            Command::Subshell(command) => {
+                self.spend(self.variables.len())?;
+                let before = (self.variables.clone(), self.positional.clone(), self.ended, self.returned);
+                let status = self.run(command);
+                (self.variables, self.positional, self.ended, self.returned) = before;
+                match status {
+                    Err(Stop::TooLong) => Err(Stop::TooLong),
+                    Err(_) => Ok(None),
+                    status => status,
+                }
+            }
             Command::List(commands) => {
                 let mut status = Some(true);
                 for command in commands {
@@ -114,14 +159,14 @@ impl Walker<'_> {
             }
             Command::Case(subject, arms) => self.cases(subject, arms),
             Command::Function(name, body) => {
-                self.functions.insert(name.clone(), (**body).clone());
+                self.functions.insert(name, body);
                 Ok(Some(true))
             }
         }
     }
 
-    /// Walks what may or may not come to pass; an end in there ends nothing.
-    fn perhaps(&mut self, command: &Command) -> Result<(), Stop> {
+    /// Walks what may or may not come to pass; an end in there ends nothing for sure.
+    fn perhaps(&mut self, command: &'a Command) -> Result<(), Stop> {
         let before = self.maybe;
         self.maybe += 1;
         let status = self.run(command);
@@ -132,60 +177,47 @@ impl Walker<'_> {
         }
     }
 
-    fn both(&mut self, left: &Command, right: &Command, and: bool) -> Result<Status, Stop> {
-        match self.run(left)? {
-            Some(status) if status == and => self.run(right),
-            Some(status) => Ok(Some(status)),
-            None => self.perhaps(right).map(|()| None),
-        }
+    fn conditional(&mut self, arms: &'a [(Command, Command)], otherwise: Option<&'a Command>) -> Result<Status, Stop> {
+        let before = self.maybe;
+        let status = self.arms(arms, otherwise);
+        self.maybe = before;
+        status
     }
 
-    fn conditional(&mut self, arms: &[(Command, Command)], otherwise: Option<&Command>) -> Result<Status, Stop> {
-        let before = self.maybe;
-        let mut unsure = 0;
-        let mut result = Some(true);
-        let mut done = false;
+    fn arms(&mut self, arms: &'a [(Command, Command)], otherwise: Option<&'a Command>) -> Result<Status, Stop> {
+        let mut unsure = false;
         for (condition, body) in arms {
             match self.run(condition)? {
                 Some(false) => {}
-                Some(true) if unsure == 0 => {
-                    result = self.run(body)?;
-                    done = true;
-                }
-                Some(true) => {
-                    self.perhaps(body)?;
-                    done = true;
-                }
+                Some(true) if !unsure => return self.run(body),
+                Some(true) => return self.perhaps(body).map(|()| None),
                 None => {
                     self.perhaps(body)?;
                     // What comes after holds only where this does not.
                     self.maybe += 1;
-                    unsure += 1;
+                    unsure = true;
                 }
             }
-            if done {
-                break;
-            }
         }
-        let end = match otherwise {
-            Some(body) if !done && unsure > 0 => self.perhaps(body).map(|()| None),
-            Some(body) if !done => self.run(body),
-            _ => Ok(result),
-        };
-        self.maybe = before;
-        end.map(|status| if unsure > 0 { None } else { status })
+        match otherwise {
+            Some(body) if unsure => self.perhaps(body).map(|()| None),
+            Some(body) => self.run(body),
+            None if unsure => Ok(None),
+            None => Ok(Some(true)),
+        }
     }
 
-    fn counted(&mut self, name: &str, words: &[Word], body: &Command) -> Result<Status, Stop> {
+    fn counted(&mut self, name: &str, words: &[Word], body: &'a Command) -> Result<Status, Stop> {
         let mut values = Vec::new();
         for word in words {
-            self.expand(word, &mut values);
+            self.expand(word, &mut values)?;
         }
         if values.contains(&None) {
             self.variables.insert(name.into(), None);
             // Once, for whatever it may be.
             return self.perhaps(body).map(|()| None);
         }
+        let before = self.turned;
         for value in values {
             self.variables.insert(name.into(), value);
             match self.run(body) {
@@ -194,15 +226,16 @@ impl Walker<'_> {
                 other => drop(other?),
             }
         }
+        self.turned = before;
         Ok(None)
     }
 
-    fn cases(&mut self, subject: &Word, arms: &[(Vec<Word>, Command)]) -> Result<Status, Stop> {
-        let subject = self.text(subject);
+    fn cases(&mut self, subject: &Word, arms: &'a [(Vec<Word>, Command)]) -> Result<Status, Stop> {
+        let subject = self.text(subject)?;
         for (patterns, body) in arms {
             let mut verdict = Some(false);
             for pattern in patterns {
-                match (&subject, self.text(pattern)) {
+                match (&subject, self.text(pattern)?) {
                     (_, Some(pattern)) if pattern == "*" => verdict = Some(true),
                     (Some(subject), Some(pattern)) if pattern.contains('*') && !pattern.contains(['?', '[']) => {
                         verdict = if plain_match(&pattern, subject) { Some(true) } else { verdict }
@@ -228,125 +261,172 @@ impl Walker<'_> {
         let (assignments, words) = words.split_at(assigned);
         if words.is_empty() {
             for word in assignments {
-                self.assign(word);
+                self.assign(word)?;
             }
             return Ok(Some(true));
         }
         let mut expanded = Vec::new();
         for word in words.iter().filter(|word| !word.target) {
-            self.expand(word, &mut expanded);
+            self.expand(word, &mut expanded)?;
         }
         if words.iter().any(|word| word.target) {
-            self.call(words, expanded);
+            self.call(words, expanded)?;
             return Ok(None);
         }
         let Some(Some(name)) = expanded.first().cloned() else {
             if !expanded.is_empty() {
-                self.call(words, expanded);
+                self.call(words, expanded)?;
             }
             return Ok(None);
         };
         let arguments = &expanded[1..];
+        let is = |at: usize, word: &str| arguments.get(at).is_some_and(|one| one.as_deref() == Some(word));
         match name.as_str() {
-            "true" | ":" | "set" | "echo" | "printf" | "shift" | "db_stop" => Ok(Some(true)),
+            "true" | ":" | "echo" | "printf" | "db_stop" => Ok(Some(true)),
             "false" => Ok(Some(false)),
-            "[" => Ok(self.test(arguments.strip_suffix(&[Some("]".into())]).unwrap_or(arguments))),
-            "test" => Ok(self.test(arguments)),
+            "[" => Ok(test(arguments.strip_suffix(&[Some("]".into())]).unwrap_or(arguments), self.world)),
+            "test" => Ok(test(arguments, self.world)),
+            "set" => {
+                if is(0, "--") {
+                    self.positional = if self.unsure() { None } else { Some(arguments[1..].to_vec()) };
+                }
+                Ok(Some(true))
+            }
+            "shift" => {
+                let count = arguments.first().map_or(Some(1), |count| count.as_ref()?.parse::<usize>().ok());
+                let sure = !self.unsure();
+                self.positional = match (self.positional.take(), count) {
+                    (Some(all), Some(count)) if sure => Some(all.into_iter().skip(count).collect()),
+                    _ => None,
+                };
+                Ok(Some(true))
+            }
             "local" | "export" | "readonly" => {
-                words[1..].iter().filter(|word| assignment(word).is_some()).for_each(|word| self.assign(word));
+                for word in words[1..].iter().filter(|word| assignment(word).is_some()) {
+                    self.assign(word)?;
+                }
                 Ok(Some(true))
             }
             "unset" => {
+                let unsure = self.unsure();
                 for name in arguments.iter().flatten() {
-                    self.variables.insert(name.clone(), Some(String::new()));
+                    self.variables.insert(name.clone(), if unsure { None } else { Some(String::new()) });
                 }
                 Ok(Some(true))
             }
-            "exit" | "return" if self.maybe == 0 => Err(if name == "exit" { Stop::Exit } else { Stop::Return }),
-            "exit" | "return" => Err(Stop::Return),
-            "break" | "continue" => Err(Stop::Turn { last: name == "break" }),
-            "dpkg" if arguments.first() == Some(&Some("--compare-versions".into())) => Ok(compare(&arguments[1..])),
+            "exit" | "return" => Err(self.end(name == "exit", arguments)),
+            "break" | "continue" => {
+                self.turned |= self.maybe > 0;
+                Err(Stop::Turn { last: name == "break" })
+            }
+            "dpkg" if is(0, "--compare-versions") => Ok(compare(&arguments[1..])),
             // Nobody has overridden anything yet.
-            "dpkg-statoverride" if arguments.first() == Some(&Some("--list".into())) => Ok(Some(false)),
+            "dpkg-statoverride" if is(0, "--list") => Ok(Some(false)),
             "command" | "which" | "type" | "hash" => Ok(match arguments.last() {
-                Some(Some(program)) => Some(self.program(program)),
+                Some(Some(program)) => self.program(program),
                 _ => None,
             }),
             "getent" | "id" => Ok(match arguments.last() {
-                Some(Some(name)) if !name.starts_with('-') => Some((self.world.account)(name)),
+                Some(Some(name)) if !name.starts_with('-') => (self.world.account)(name),
                 _ => None,
             }),
             "read" | "getopts" => {
-                self.call(words, expanded.clone());
-                for name in expanded[1..].iter().flatten() {
+                for name in arguments.iter().flatten() {
                     self.variables.insert(name.clone(), None);
                 }
+                self.call(words, expanded)?;
                 Ok(None)
             }
-            name if self.functions.contains_key(name) => {
-                let name = name.to_owned();
-                self.function(&name, arguments)
-            }
+            name if self.functions.contains_key(name) => self.function(name, arguments.to_vec()),
             "mkdir" | "cp" | "ln" | "touch" | "chmod" | "chown" | "chgrp" | "install" | "ucf" => {
-                self.call(words, expanded);
+                self.call(words, expanded)?;
                 // They are taken to do what they are told.
                 Ok(Some(true))
             }
             _ => {
-                self.call(words, expanded);
+                self.call(words, expanded)?;
                 Ok(None)
             }
         }
     }
 
+    /// `exit` or `return`. One that comes perhaps, and means no failure, leaves the rest unsure: an
+    /// installation in which a script fails is none.
+    fn end(&mut self, exit: bool, arguments: &[Option<String>]) -> Stop {
+        let fails = |one: &String| one.parse::<u8>().is_ok_and(|status| status > 0);
+        let failure = exit && matches!(arguments, [Some(status)] if fails(status));
+        if self.maybe > 0 && !failure {
+            self.ended |= exit;
+            self.returned |= !exit;
+        }
+        // Of one that comes perhaps, `perhaps` makes nothing.
+        if exit { Stop::Exit } else { Stop::Return }
+    }
+
     /// Whether a program is there, by its path or on that of dpkg.
-    fn program(&self, name: &str) -> bool {
+    fn program(&self, name: &str) -> Option<bool> {
         let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
         let here = |path: &str| (self.world.exists)(path.as_bytes());
-        if name.contains('/') { here(name) } else { folders.iter().any(|folder| here(&format!("{folder}/{name}"))) }
-    }
-
-    fn call(&mut self, words: &[Word], expanded: Vec<Option<String>>) {
-        let raw: Vec<_> = words
-            .iter()
-            .map(|word| {
-                let raw = word.raw.split_whitespace().filter(|part| *part != "\\").collect::<Vec<_>>().join(" ");
-                if word.target { format!(">{raw}") } else { raw }
-            })
-            .collect();
-        let writes = words.iter().filter(|word| word.target).map(|word| self.text(word)).collect();
-        self.calls.push(Call { words: expanded, writes, raw: raw.join(" "), maybe: self.maybe > 0 });
-    }
-
-    fn function(&mut self, name: &str, arguments: &[Option<String>]) -> Result<Status, Stop> {
-        let Some(body) = self.functions.get(name).cloned().filter(|_| self.depth < DEEPEST) else { return Ok(None) };
-        let positional = |name: &String| name.parse::<usize>().is_ok();
-        let before = std::mem::take(&mut self.variables);
-        let (outer, inner): (BTreeMap<_, _>, _) = before.into_iter().partition(|(name, _)| positional(name));
-        self.variables = inner;
-        for (at, argument) in arguments.iter().enumerate() {
-            self.variables.insert((at + 1).to_string(), argument.clone());
+        if name.contains('/') {
+            return here(name);
         }
-        let maybe = self.maybe;
-        self.depth += 1;
-        let status = self.run(&body);
-        self.depth -= 1;
-        self.maybe = maybe;
-        self.variables.retain(|name, _| !positional(name));
-        self.variables.extend(outer);
+        for folder in folders {
+            if here(&format!("{folder}/{name}"))? {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    fn call(&mut self, words: &[Word], expanded: Vec<Option<String>>) -> Result<(), Stop> {
+        if self.calls.len() >= MOST_CALLS {
+            return Err(Stop::TooLong);
+        }
+        let mut raw = Vec::new();
+        let mut filled = Vec::new();
+        let mut writes = Vec::new();
+        for word in words {
+            self.spend(1 + word.raw.len() / 64)?;
+            let plain = word.raw.split_whitespace().filter(|part| *part != "\\").collect::<Vec<_>>().join(" ");
+            let mut fields = Vec::new();
+            if word.target {
+                writes.push(self.text(word)?);
+                fields.extend(writes.last().cloned());
+            } else {
+                self.expand(word, &mut fields)?;
+            }
+            let sign = if word.target { ">" } else { "" };
+            let known: Option<Vec<String>> = fields.into_iter().collect();
+            filled.push(format!("{sign}{}", known.map_or_else(|| plain.clone(), |known| known.join(" "))));
+            raw.push(format!("{sign}{plain}"));
+        }
+        let (raw, filled) = (raw.join(" "), filled.join(" "));
+        self.calls.push(Call { words: expanded, writes, raw, filled, maybe: self.unsure() });
+        Ok(())
+    }
+
+    fn function(&mut self, name: &str, arguments: Vec<Option<String>>) -> Result<Status, Stop> {
+        let Some(body) = self.functions.get(name).copied().filter(|_| self.calling < DEEPEST_CALLS) else {
+            return Ok(None);
+        };
+        let before = (self.positional.replace(arguments), self.maybe, self.returned, self.turned);
+        self.calling += 1;
+        let status = self.run(body);
+        self.calling -= 1;
+        (self.positional, self.maybe, self.returned, self.turned) = before;
         match status {
             Err(Stop::Return) => Ok(None),
             status => status,
         }
     }
 
-    fn assign(&mut self, word: &Word) {
-        let Some((name, value)) = assignment(word) else { return };
-        let value = self.text(&value).filter(|value| value.len() <= LONGEST);
+    fn assign(&mut self, word: &Word) -> Result<(), Stop> {
+        let Some((name, value)) = assignment(word) else { return Ok(()) };
+        let value = self.text(&value)?;
         let value = match self.variables.get(name) {
             // It holds only perhaps.
             before
-                if self.maybe > 0
+                if self.unsure()
                     && before.cloned().flatten().unwrap_or_default() != *value.as_deref().unwrap_or("\0") =>
             {
                 None
@@ -354,12 +434,19 @@ impl Walker<'_> {
             _ => value,
         };
         self.variables.insert(name.to_owned(), value);
+        Ok(())
     }
 
     fn variable(&self, name: &str) -> Option<String> {
+        if let Ok(number) = name.parse::<usize>() {
+            let at = number.checked_sub(1)?;
+            // What is not there is empty.
+            return self.positional.as_ref()?.get(at).cloned().unwrap_or_else(|| Some(String::new()));
+        }
         match self.variables.get(name) {
             Some(value) => value.clone(),
-            None if ["@", "*", "?", "$", "!", "-", "0", "RET"].contains(&name) => None,
+            None if name == "#" => self.positional.as_ref().map(|all| all.len().to_string()),
+            None if ["@", "*", "?", "$", "!", "-", "RET"].contains(&name) => None,
             // dpkg's own, such as DPKG_ROOT, are empty in an ordinary installation.
             None => Some(String::new()),
         }
@@ -373,7 +460,7 @@ impl Walker<'_> {
                 (value, _) => Some(value),
             },
             Part::Unknown(text) => match text.trim() {
-                "dpkg --print-architecture" => Some(self.world.architecture.to_owned()),
+                "dpkg --print-architecture" => self.world.architecture.map(str::to_owned),
                 "uname -s" => Some("Linux".to_owned()),
                 _ => None,
             },
@@ -381,27 +468,36 @@ impl Walker<'_> {
     }
 
     /// The word as one text.
-    fn text(&self, word: &Word) -> Option<String> {
-        word.parts.iter().map(|part| self.part(part)).collect()
+    fn text(&mut self, word: &Word) -> Result<Option<String>, Stop> {
+        let mut text = Some(String::new());
+        for part in &word.parts {
+            let value = self.part(part);
+            self.spend(1 + value.as_ref().map_or(0, String::len) / 64)?;
+            text = text.zip(value).map(|(text, value)| text + &value).filter(|text| text.len() <= LONGEST);
+        }
+        Ok(text)
     }
 
     /// The word as the fields that it becomes.
-    fn expand(&self, word: &Word, fields: &mut Vec<Option<String>>) {
+    fn expand(&mut self, word: &Word, fields: &mut Vec<Option<String>>) -> Result<(), Stop> {
         if let [Part::Variable { name, .. }] = word.parts.as_slice()
             && name == "@"
         {
-            let all = (1..).map_while(|at: usize| self.variables.get(&at.to_string()).cloned());
+            let all = self.positional.clone().unwrap_or_else(|| vec![None]);
+            self.spend(1 + all.iter().map(|one| 1 + one.as_ref().map_or(0, String::len) / 64).sum::<usize>())?;
             fields.extend(all);
-            return;
+            return Ok(());
         }
         let mut open: Option<Option<String>> = word.quoted.then(|| Some(String::new()));
         for part in &word.parts {
             let value = self.part(part);
+            self.spend(1 + value.as_ref().map_or(0, String::len) / 64)?;
             let (Part::Variable { quoted: false, .. }, Some(value)) = (part, &value) else {
                 open = Some(so_far(&mut open).zip(value).map(|(open, value)| open + &value));
                 continue;
             };
             for (at, field) in value.split_whitespace().enumerate() {
+                self.spend(1)?;
                 if at > 0 || value.starts_with(char::is_whitespace) {
                     fields.extend(open.take());
                 }
@@ -411,105 +507,14 @@ impl Walker<'_> {
                 fields.extend(open.take());
             }
         }
-        fields.extend(open);
-    }
-
-    /// test(1), as far as it can be told.
-    fn test(&self, arguments: &[Option<String>]) -> Status {
-        let is = |at: usize, word: &str| arguments.get(at).is_some_and(|one| one.as_deref() == Some(word));
-        if let Some(at) = (1..arguments.len()).find(|at| is(*at, "-o")) {
-            return or(self.test(&arguments[..at]), self.test(&arguments[at + 1..]));
-        }
-        if let Some(at) = (1..arguments.len()).find(|at| is(*at, "-a")) {
-            return and(self.test(&arguments[..at]), self.test(&arguments[at + 1..]));
-        }
-        if is(0, "!") && arguments.len() > 1 {
-            return self.test(&arguments[1..]).map(|status| !status);
-        }
-        match arguments {
-            [] => Some(false),
-            [one] => one.as_ref().map(|one| !one.is_empty()),
-            [Some(operator), one] => {
-                let one = one.as_deref()?;
-                match operator.as_str() {
-                    "-z" => Some(one.is_empty()),
-                    "-n" => Some(!one.is_empty()),
-                    "-e" | "-f" | "-d" | "-h" | "-L" | "-x" | "-r" | "-s" => {
-                        // Kernel and running services are no part of an image.
-                        Some(
-                            (self.world.exists)(one.as_bytes())
-                                && !one.starts_with("/proc")
-                                && !one.starts_with("/run"),
-                        )
-                    }
-                    _ => None,
-                }
-            }
-            [one, Some(operator), other] => {
-                let (one, other) = (one.as_deref()?, other.as_deref()?);
-                let numbers = || Some((one.parse::<i64>().ok()?, other.parse::<i64>().ok()?));
-                match operator.as_str() {
-                    "=" | "==" => Some(one == other),
-                    "!=" => Some(one != other),
-                    "-eq" => numbers().map(|(one, other)| one == other),
-                    "-ne" => numbers().map(|(one, other)| one != other),
-                    "-gt" => numbers().map(|(one, other)| one > other),
-                    "-ge" => numbers().map(|(one, other)| one >= other),
-                    "-lt" => numbers().map(|(one, other)| one < other),
-                    "-le" => numbers().map(|(one, other)| one <= other),
-                    _ => None,
-                }
-            }
-            _ => None,
-        }
+        fields.extend(open.map(|open| open.filter(|text| text.len() <= LONGEST)));
+        Ok(())
     }
 }
 
 /// The field so far; an unknown one stays unknown.
 fn so_far(open: &mut Option<Option<String>>) -> Option<String> {
     open.take().unwrap_or_else(|| Some(String::new()))
-}
-
-fn or(one: Status, other: Status) -> Status {
-    match (one, other) {
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (Some(false), Some(false)) => Some(false),
-        _ => None,
-    }
-}
-
-fn and(one: Status, other: Status) -> Status {
-    or(one.map(|one| !one), other.map(|other| !other)).map(|status| !status)
-}
-
-/// dpkg(1): an empty version comes before any other, except with the `-nl` operators, where it comes
-/// after. Only comparisons with an empty one are told.
-fn compare(arguments: &[Option<String>]) -> Status {
-    match arguments {
-        // Without quotes an empty version leaves no word at all, and dpkg refuses.
-        [Some(operator), _] if operator.chars().all(|c| c.is_ascii_lowercase() || c == '-') => Some(false),
-        [Some(version), Some(operator), _] if version.is_empty() => match operator.as_str() {
-            "lt" | "le" | "ne" | "gt-nl" | "ge-nl" => Some(true),
-            "gt" | "ge" | "eq" | "lt-nl" | "le-nl" => Some(false),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// A pattern of `*` and plain text.
-fn plain_match(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut last = None;
-    for part in parts {
-        if let Some(part) = last.replace(part) {
-            let Some(at) = rest.find(part) else { return false };
-            rest = &rest[at + part.len()..];
-        }
-    }
-    last.map_or(rest.is_empty(), |last| rest.ends_with(last))
 }
 
 /// The name and the value of `name=value`.
