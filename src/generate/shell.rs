@@ -85,5 +85,32 @@ mod tests {
         assert!(calls(&doubling).is_empty());
         let nested = "for i in 1 2 3 4 5 6 7 8 9; do ".repeat(20) + "a" + &"; done".repeat(20);
         assert_eq!(calls(&nested), ["unreadable: it has too many steps"]);
+        // No bound of its own: what is long is walked without going deeper.
+        assert!(calls(&("true".to_owned() + &" && true".repeat(40_000))).is_empty());
+        assert_eq!(calls(&("a".to_owned() + &" || a".repeat(40_000))).len(), 40_001);
+        for words in [" -o a", " -a a", " !"] {
+            let long = format!("if [ a{} ]; then b; fi", words.repeat(50_000));
+            assert_eq!(calls(&long), ["maybe b"], "{words}");
+        }
+    }
+
+    #[test]
+    fn few_commands_with_much_in_them_end() {
+        let many = |word: &str, times| format!("{word} ").repeat(times);
+        let long = "x=aaaaaaaaaaaaaaaa\n".to_owned() + &"x=\"$x$x\"\n".repeat(12);
+        for script in [
+            format!("{long}y=\"{}\"", many("$x", 20_000)),
+            format!("{long}foo {}", many("$x", 20_000)),
+            format!("for i in {}; do for j in {}; do break; done; done", many("1", 9_000), many("a", 9_000)),
+            format!("for i in {}; do foo {}; done", many("1", 9_000), many("abc", 9_000)),
+            format!("for i in {}; do x={}; done", many("1", 9_000), "a".repeat(50_000)),
+            format!("for i in {}; do case a in {}) ;; esac; done", many("1", 9_000), "b | ".repeat(9_000) + "c"),
+        ] {
+            assert_eq!(calls(&script), ["unreadable: it has too many steps"], "{}", &script[..60]);
+        }
+        // A function is called, not copied.
+        let called =
+            format!("f() {{ if false; then {} fi; }}\nfor i in {}; do f; done", many("a b;", 20_000), many("1", 4_000));
+        assert!(calls(&called).is_empty());
     }
 }

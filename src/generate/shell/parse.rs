@@ -36,8 +36,8 @@ pub(super) enum Command {
     /// `a | b`
     Pipe(Vec<Command>),
     Not(Box<Command>),
-    And(Box<Command>, Box<Command>),
-    Or(Box<Command>, Box<Command>),
+    /// `a && b || c`, from left to right: a flat list, for there is no bound to its length. `true` is `&&`.
+    Chain(Box<Command>, Vec<(bool, Command)>),
     /// Commands one after another.
     List(Vec<Command>),
     /// Conditions with what follows them, and `else`.
@@ -332,16 +332,17 @@ impl Parser<'_> {
     }
 
     fn and_or(&mut self) -> Result<Command, Unreadable> {
-        let mut left = self.pipe()?;
+        let first = self.pipe()?;
+        let mut others = Vec::new();
         loop {
             let and = self.sign("&&");
             if !and && !self.sign("||") {
-                return Ok(left);
+                break;
             }
             self.lines();
-            let right = Box::new(self.pipe()?);
-            left = if and { Command::And(Box::new(left), right) } else { Command::Or(Box::new(left), right) };
+            others.push((and, self.pipe()?));
         }
+        Ok(if others.is_empty() { first } else { Command::Chain(Box::new(first), others) })
     }
 
     fn pipe(&mut self) -> Result<Command, Unreadable> {

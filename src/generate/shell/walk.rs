@@ -1,6 +1,6 @@
 //! From commands to the calls that a first installation would make.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use super::{
     Unreadable,
@@ -9,6 +9,11 @@ use super::{
 
 /// How many commands are walked; the longest script of Debian's main has some thousand.
 const MOST_STEPS: usize = 50_000;
+/// Bytes of words that are read and made, in all: what bounds time and memory where few commands have many
+/// words, or long ones. The most that a script of Debian's main takes is far below one MiB.
+const MOST_WORK: usize = 8 << 20;
+/// Words of a test; with more it is unknown.
+const LONGEST_TEST: usize = 100;
 /// How deep functions call each other.
 const DEEPEST: usize = 12;
 /// Bytes of a variable; a longer one is unknown.
@@ -52,9 +57,11 @@ pub(crate) fn walk(script: &str, world: &World<'_>) -> Result<Vec<Call>, Unreada
         maybe: 0,
         depth: 0,
         steps: 0,
+        work: Cell::new(0),
     };
-    match walker.run(&command) {
-        Ok(_) | Err(Stop::Exit | Stop::Return | Stop::Turn { .. }) => Ok(walker.calls),
+    let end = walker.run(&command);
+    match end.and_then(|_| walker.charge(0)) {
+        Ok(()) | Err(Stop::Exit | Stop::Return | Stop::Turn { .. }) => Ok(walker.calls),
         Err(Stop::TooLong) => Err(Unreadable("it has too many steps")),
     }
 }
@@ -75,15 +82,29 @@ type Status = Option<bool>;
 struct Walker<'a> {
     world: &'a World<'a>,
     variables: BTreeMap<String, Option<String>>,
-    functions: BTreeMap<String, Command>,
+    functions: BTreeMap<&'a str, &'a Command>,
     calls: Vec<Call>,
     maybe: usize,
     depth: usize,
     steps: usize,
+    /// See [`MOST_WORK`].
+    work: Cell<usize>,
 }
 
-impl Walker<'_> {
-    fn run(&mut self, command: &Command) -> Result<Status, Stop> {
+impl<'a> Walker<'a> {
+    /// Counts work; an error where it is too much. Where none can be told, what is asked for is unknown.
+    fn charge(&self, work: usize) -> Result<(), Stop> {
+        self.work.set(self.work.get().saturating_add(work));
+        if self.work.get() > MOST_WORK { Err(Stop::TooLong) } else { Ok(()) }
+    }
+
+    /// Of words as they are written, each time that they are looked at.
+    fn charge_words(&self, words: &[Word]) -> Result<(), Stop> {
+        self.charge(words.iter().map(|word| 1 + word.raw.len()).sum())
+    }
+
+    fn run(&mut self, command: &'a Command) -> Result<Status, Stop> {
+        self.charge(0)?;
         self.steps += 1;
         if self.steps > MOST_STEPS {
             return Err(Stop::TooLong);
@@ -97,8 +118,17 @@ impl Walker<'_> {
                 Ok(None)
             }
             Command::Not(command) => Ok(self.run(command)?.map(|status| !status)),
-            Command::And(left, right) => self.both(left, right, true),
-            Command::Or(left, right) => self.both(left, right, false),
+            Command::Chain(first, others) => {
+                let mut status = self.run(first)?;
+                for (and, command) in others {
+                    status = match status {
+                        Some(status) if status == *and => self.run(command)?,
+                        Some(status) => Some(status),
+                        None => self.perhaps(command).map(|()| None)?,
+                    };
+                }
+                Ok(status)
+            }
             Command::List(commands) => {
                 let mut status = Some(true);
                 for command in commands {
@@ -114,14 +144,14 @@ impl Walker<'_> {
             }
             Command::Case(subject, arms) => self.cases(subject, arms),
             Command::Function(name, body) => {
-                self.functions.insert(name.clone(), (**body).clone());
+                self.functions.insert(name, body);
                 Ok(Some(true))
             }
         }
     }
 
     /// Walks what may or may not come to pass; an end in there ends nothing.
-    fn perhaps(&mut self, command: &Command) -> Result<(), Stop> {
+    fn perhaps(&mut self, command: &'a Command) -> Result<(), Stop> {
         let before = self.maybe;
         self.maybe += 1;
         let status = self.run(command);
@@ -132,15 +162,7 @@ impl Walker<'_> {
         }
     }
 
-    fn both(&mut self, left: &Command, right: &Command, and: bool) -> Result<Status, Stop> {
-        match self.run(left)? {
-            Some(status) if status == and => self.run(right),
-            Some(status) => Ok(Some(status)),
-            None => self.perhaps(right).map(|()| None),
-        }
-    }
-
-    fn conditional(&mut self, arms: &[(Command, Command)], otherwise: Option<&Command>) -> Result<Status, Stop> {
+    fn conditional(&mut self, arms: &'a [(Command, Command)], otherwise: Option<&'a Command>) -> Result<Status, Stop> {
         let before = self.maybe;
         let mut unsure = 0;
         let mut result = Some(true);
@@ -176,7 +198,8 @@ impl Walker<'_> {
         end.map(|status| if unsure > 0 { None } else { status })
     }
 
-    fn counted(&mut self, name: &str, words: &[Word], body: &Command) -> Result<Status, Stop> {
+    fn counted(&mut self, name: &str, words: &[Word], body: &'a Command) -> Result<Status, Stop> {
+        self.charge_words(words)?;
         let mut values = Vec::new();
         for word in words {
             self.expand(word, &mut values);
@@ -197,11 +220,13 @@ impl Walker<'_> {
         Ok(None)
     }
 
-    fn cases(&mut self, subject: &Word, arms: &[(Vec<Word>, Command)]) -> Result<Status, Stop> {
+    fn cases(&mut self, subject: &Word, arms: &'a [(Vec<Word>, Command)]) -> Result<Status, Stop> {
         let subject = self.text(subject);
         for (patterns, body) in arms {
+            self.charge_words(patterns)?;
             let mut verdict = Some(false);
             for pattern in patterns {
+                self.charge(subject.as_ref().map_or(0, String::len))?;
                 match (&subject, self.text(pattern)) {
                     (_, Some(pattern)) if pattern == "*" => verdict = Some(true),
                     (Some(subject), Some(pattern)) if pattern.contains('*') && !pattern.contains(['?', '[']) => {
@@ -224,6 +249,7 @@ impl Walker<'_> {
     }
 
     fn simple(&mut self, words: &[Word]) -> Result<Status, Stop> {
+        self.charge_words(words)?;
         let assigned = words.iter().take_while(|word| assignment(word).is_some()).count();
         let (assignments, words) = words.split_at(assigned);
         if words.is_empty() {
@@ -319,7 +345,9 @@ impl Walker<'_> {
     }
 
     fn function(&mut self, name: &str, arguments: &[Option<String>]) -> Result<Status, Stop> {
-        let Some(body) = self.functions.get(name).cloned().filter(|_| self.depth < DEEPEST) else { return Ok(None) };
+        let Some(body) = self.functions.get(name).copied().filter(|_| self.depth < DEEPEST) else { return Ok(None) };
+        // All variables are gone through, below.
+        self.charge(self.variables.len())?;
         let positional = |name: &String| name.parse::<usize>().is_ok();
         let before = std::mem::take(&mut self.variables);
         let (outer, inner): (BTreeMap<_, _>, _) = before.into_iter().partition(|(name, _)| positional(name));
@@ -329,7 +357,7 @@ impl Walker<'_> {
         }
         let maybe = self.maybe;
         self.depth += 1;
-        let status = self.run(&body);
+        let status = self.run(body);
         self.depth -= 1;
         self.maybe = maybe;
         self.variables.retain(|name, _| !positional(name));
@@ -366,6 +394,11 @@ impl Walker<'_> {
     }
 
     fn part(&self, part: &Part) -> Option<String> {
+        let value = self.value(part)?;
+        self.charge(1 + value.len()).ok().map(|()| value)
+    }
+
+    fn value(&self, part: &Part) -> Option<String> {
         match part {
             Part::Text(text) => Some(text.clone()),
             Part::Variable { name, default, .. } => match (self.variable(name)?, default) {
@@ -390,8 +423,11 @@ impl Walker<'_> {
         if let [Part::Variable { name, .. }] = word.parts.as_slice()
             && name == "@"
         {
-            let all = (1..).map_while(|at: usize| self.variables.get(&at.to_string()).cloned());
-            fields.extend(all);
+            let argument = |at: usize| {
+                let value = self.variables.get(&at.to_string())?;
+                self.charge(1 + value.as_ref().map_or(0, String::len)).ok().map(|()| value.clone())
+            };
+            fields.extend((1..).map_while(argument));
             return;
         }
         let mut open: Option<Option<String>> = word.quoted.then(|| Some(String::new()));
@@ -416,6 +452,9 @@ impl Walker<'_> {
 
     /// test(1), as far as it can be told.
     fn test(&self, arguments: &[Option<String>]) -> Status {
+        if arguments.len() > LONGEST_TEST {
+            return None;
+        }
         let is = |at: usize, word: &str| arguments.get(at).is_some_and(|one| one.as_deref() == Some(word));
         if let Some(at) = (1..arguments.len()).find(|at| is(*at, "-o")) {
             return or(self.test(&arguments[..at]), self.test(&arguments[at + 1..]));
