@@ -227,6 +227,8 @@ impl Declaring<'_> {
                     Err(error) => self.draft.errors.push(error.into()),
                 }
             }
+            // What a key asks for goes before what nobody asked for; otherwise in the order of the list.
+            made.sort_by_key(|(generator, _)| GENTLE.contains(generator));
             for (generator, made) in made {
                 self.refuse_other_accounts(generator, &made.path);
                 let origin = Origin::Generated { tier: self.name.clone(), generator };

@@ -1,11 +1,13 @@
 //! Users and groups that packages make: base-passwd's master files, sysusers.d(5), and calls of
 //! adduser(8), useradd(8) and their like.
 
+use std::collections::BTreeSet;
+
 use super::{Effect, Item, files_below, name, table::TABLE};
 use crate::{
     generate::{Accounts, Package, shell::Call},
     ground::{RootPath, Sha256},
-    manifest::{Group, User},
+    manifest::{Group, User, account_name_fault},
 };
 
 const NOLOGIN: &str = "/usr/sbin/nologin";
@@ -60,10 +62,6 @@ impl<'a> Users<'a> {
         self.groups.iter().chain(&self.chain.groups).find(|group| group.name == name)
     }
 
-    fn uid_taken(&self, id: u32) -> bool {
-        self.chain.users.iter().chain(&self.users).any(|user| user.uid == id)
-    }
-
     fn gid_taken(&self, id: u32) -> bool {
         self.chain.groups.iter().chain(&self.groups).any(|group| group.gid == id)
     }
@@ -109,6 +107,15 @@ impl<'a> Users<'a> {
             Ok(id) => Some(id),
             Err(_) if name == "root" => Some(0),
             Err(_) => self.fixed_group(name).then(|| self.group(name).map(|group| group.gid)).flatten(),
+        }
+    }
+
+    /// The group of a user's line, by name or number; as with chown(1), the user must be there.
+    pub(super) fn login_group(&mut self, name: &str) -> Option<u32> {
+        match name.parse::<u32>() {
+            Ok(id) => self.chain.users.iter().chain(&self.users).find(|user| user.uid == id).map(|user| user.gid),
+            Err(_) if name == "root" => Some(0),
+            Err(_) => self.fixed_user(name).then(|| self.user(name).map(|user| user.gid)).flatten(),
         }
     }
 
@@ -208,9 +215,10 @@ impl<'a> Users<'a> {
         if self.fixed_group(name) {
             return self.group(name).map(|group| group.gid);
         }
-        let free = wanted.filter(|id| !self.gid_taken(*id));
-        let gid = free.or_else(|| system_id(name, |id| self.gid_taken(id)))?;
-        self.groups.push(Group { span: 0..0, name: sound(name)?, gid, members: Vec::new() });
+        let name = account_name(name)?;
+        let taken: BTreeSet<u32> = self.chain.groups.iter().chain(&self.groups).map(|group| group.gid).collect();
+        let gid = number(&name, wanted, &taken)?;
+        self.groups.push(Group { span: 0..0, name, gid, members: Vec::new() });
         Some(gid)
     }
 
@@ -223,14 +231,16 @@ impl<'a> Users<'a> {
         home: &str,
         shell: &str,
     ) -> Option<()> {
-        if self.user(name).is_some() {
+        // Debian's fixed ones are there before any package, as Debian has them.
+        if self.fixed_user(name) {
             return Some(());
         }
-        let free = wanted.filter(|id| !self.uid_taken(*id));
-        let uid = free.or_else(|| system_id(name, |id| self.uid_taken(id)))?;
+        let name = account_name(name)?;
+        let taken: BTreeSet<u32> = self.chain.users.iter().chain(&self.users).map(|user| user.uid).collect();
+        let uid = number(&name, wanted, &taken)?;
         let user = User {
             span: 0..0,
-            name: sound(name)?,
+            name,
             uid,
             gid,
             gecos: if gecos.is_empty() { String::new() } else { sound(gecos)? },
@@ -275,13 +285,16 @@ impl<'a> Users<'a> {
         if !wish.system {
             return None;
         }
-        if self.user(name).is_some() || self.fixed_user(name) {
+        if self.fixed_user(name) {
             return Some(());
+        }
+        if wish.id == Some(0) || account_name(name).is_none() {
+            return None;
         }
         let gid = match wish.ingroup.take() {
             Some(group) => self.gid(group)?,
             None if wish.group || !adduser => self.add_group(name, wish.id)?,
-            None => 65534,
+            None => self.gid("nogroup")?,
         };
         let home = wish.home.unwrap_or("/nonexistent");
         self.add_user(name, wish.id, gid, wish.gecos.unwrap_or_default(), home, wish.shell.unwrap_or(NOLOGIN))
@@ -346,6 +359,20 @@ impl<'a> Wish<'a> {
         }
         Some(wish)
     }
+}
+
+/// The number that is asked for, where nobody has it, or that of the name. A package gets none with the
+/// rights of root: who wants that says so in [[users]].
+fn number(name: &str, wanted: Option<u32>, taken: &BTreeSet<u32>) -> Option<u32> {
+    if wanted == Some(0) {
+        return None;
+    }
+    wanted.filter(|id| !taken.contains(id)).or_else(|| system_id(name, |id| taken.contains(&id)))
+}
+
+/// A name as manifests may have it, too.
+fn account_name(name: &str) -> Option<String> {
+    account_name_fault(name).is_none().then(|| name.to_owned())
 }
 
 /// A text that can stand in a field of passwd(5).

@@ -66,8 +66,9 @@ pub struct Effects {
     pub entries: Vec<Made>,
 }
 
-/// A script longer than this is not looked at; the longest of Debian's main has 0.2 MB.
-const LONGEST: usize = 4 << 20;
+/// A script longer than this is not looked at; the longest of Debian's main has 0.2 MB. What is made of it
+/// has some hundred times its size.
+const LONGEST: usize = 1 << 20;
 /// Scripts that run when a package is installed, and their `$1`.
 const SCRIPTS: [(&str, &str); 2] = [("preinst", "install"), ("postinst", "configure")];
 
@@ -310,17 +311,20 @@ fn shown(lines: &[&str]) -> String {
 
 /// The script without the parts that debhelper wrote and that mean nothing, and whose they are.
 fn without_snippets(text: &str) -> (String, Vec<String>) {
+    const END: &str = "# End automatically added section";
     let mut rest = String::new();
     let mut parts = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
+    // One without an end is no part: nothing after it may go unseen.
+    let last = text.lines().enumerate().filter(|(_, line)| *line == END).map(|(at, _)| at).last();
+    let mut lines = text.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
         let tool = line.strip_prefix("# Automatically added by ").map(|tool| tool.split('/').next().unwrap_or(tool));
         match tool.filter(|tool| TABLE.snippets.iter().any(|row| row.tool == *tool)) {
-            Some(tool) => {
+            Some(tool) if last.is_some_and(|last| at < last) => {
                 parts.push(tool.to_owned());
-                lines.by_ref().find(|line| *line == "# End automatically added section");
+                lines.by_ref().find(|(_, line)| *line == END);
             }
-            None => {
+            _ => {
                 rest.push_str(line);
                 rest.push('\n');
             }
