@@ -19,7 +19,7 @@ use crate::{
 const LARGEST_FILE: u64 = 64 << 20;
 
 /// Generators that nobody asked for by a path: what is declared goes first.
-const GENTLE: [&str; 3] = ["alternatives", "scripts", "tmpfiles"];
+pub(super) const GENTLE: [&str; 3] = ["alternatives", "scripts", "tmpfiles"];
 
 /// Accounts that the tier declares, and all of its parents.
 fn accounts(composition: &Composition<'_>) -> Accounts {
@@ -270,6 +270,7 @@ impl Declaring<'_> {
             second: format!("{} in {}", now.node.kind(), now.origin).into(),
             source_code: self.composition.tier.source.clone(),
             labels: self.labels([&before.origin, &now.origin]),
+            next: ComposeError::next([&before.origin, &now.origin]),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Effect, Item, files_below, name, table::TABLE};
+use super::{Effect, Item, files_below, name, start_of, table::TABLE};
 use crate::{
     generate::{Accounts, Package, shell::Call},
     ground::{RootPath, Sha256},
@@ -155,7 +155,7 @@ impl<'a> Users<'a> {
                     continue;
                 }
                 if self.sysusers_line(&fields(line)).is_none() {
-                    odd.get_or_insert_with(|| format!("the line {line:?} is not understood"));
+                    odd.get_or_insert_with(|| format!("the line {:?} is not understood", start_of(line)));
                 }
             }
             items.push(Item {

@@ -300,13 +300,17 @@ impl Walked<'_> {
     }
 }
 
+/// As much of a text as a message has room for.
+fn start_of(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
 fn shown(lines: &[&str]) -> String {
     let mut text = lines.iter().take(3).copied().collect::<Vec<_>>().join("`, `");
     if lines.len() > 3 {
         text.push_str("`, `...");
     }
-    let short: String = text.chars().take(200).collect();
-    printable(short.as_bytes())
+    printable(start_of(&text).as_bytes())
 }
 
 /// The script without the parts that debhelper wrote and that mean nothing, and whose they are.

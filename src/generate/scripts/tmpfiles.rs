@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Item, accounts::Users, files_below};
+use super::{Effect, Item, accounts::Users, files_below, start_of};
 use crate::{
     generate::{Accounts, Made, Package},
     ground::RootPath,
@@ -38,7 +38,7 @@ pub(in crate::generate) fn tmpfiles(
                         }
                     }
                     Some(None) => {}
-                    None => drop(odd.get_or_insert_with(|| format!("the line {line:?} is not understood"))),
+                    None => drop(odd.get_or_insert_with(|| format!("the line {:?} is not understood", start_of(line)))),
                 }
             }
             items.push(Item {
