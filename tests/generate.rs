@@ -103,6 +103,9 @@ fn calls_of_scripts_become_entries() {
             "dpkg-statoverride --list /usr/bin/tool || dpkg-statoverride --update --add root mail 2755 /usr/bin/tool",
             "/usr/bin/tool a file 2755 0:8",
         ),
+        ("mkdir -m 2750 /var/x; chown root:adm /var/x", "/var/x a directory 2750 0:4"),
+        ("mkdir /var/x; chown www-data: /var/x", "/var/x a directory 0755 33:33"),
+        ("chmod 4755 /usr/bin/tool; chown root:adm /usr/bin/tool", "/usr/bin/tool a file 0755 0:4"),
         ("touch /etc/x; rm -f /etc/x", ""),
         ("if [ \"$1\" = upgrade ]; then mkdir /etc/x; fi", ""),
     ] {
@@ -129,6 +132,22 @@ fn what_cannot_be_told_is_made_by_nobody_and_said() {
         "useradd person",
         "make-something",
         "if true",
+        "# Automatically added by dh_installsystemd/13\nmake-something",
+        "mkdir /x/../../y",
+        "ln -s x /../y",
+        "chmod 777 /",
+        "update-alternatives --install / x /usr/bin/vim 10",
+        "update-alternatives --install /etc x /usr/bin/vim 10",
+        "update-alternatives --install /etc/alternatives/x x /usr/bin/vim 10",
+        "update-alternatives --install /usr/bin/x .. /usr/bin/vim 10",
+        "update-alternatives --install /usr/bin/x ../x /usr/bin/vim 10",
+        "update-alternatives --install /usr/bin/x 'a\nb' /usr/bin/vim 10",
+        "adduser --system --uid 0 toor",
+        "addgroup --system --gid 0 toor",
+        "adduser --system 'a b'",
+        "adduser --system a/b",
+        "adduser --system 1000",
+        "adduser --system --home /a/../../etc a",
     ] {
         let effects = postinst(script).effects();
         assert!(effects.entries.is_empty() && effects.choices.is_empty(), "{script}");
@@ -337,6 +356,20 @@ fn accounts_have_numbers_of_their_own() {
     let groups: Vec<_> =
         accounts.groups.iter().map(|group| format!("{} {} {:?}", group.name, group.gid, group.members)).collect();
     assert_eq!(groups, ["root 0 []", "postgres 184 []", "redis 335 []", "spare 450 [\"redis\"]"]);
+}
+
+#[test]
+fn no_package_makes_a_second_root_or_another_one() {
+    let sysusers = "u root 4242 - /tmp /bin/bash\nu toor 0\ng wheel 0\nu x/y 5\nu \"a b\" 6\nu www-data 7\n";
+    let script = "#!/bin/sh\nuseradd --system --uid 0 toor\nadduser --system --uid 77 root\nadduser --system me\n";
+    let effects = world("x", &[("postinst", script)], &[("/usr/lib/sysusers.d/x.conf", sysusers)]).effects();
+    let users = effects.accounts.users.iter().map(|user| format!("{} {} {}", user.name, user.uid, user.gid));
+    let me = format!("me {} 65534", system_id("me", |_| false).unwrap());
+    assert_eq!(users.collect::<Vec<_>>(), ["root 0 0".to_owned(), me, "www-data 33 33".to_owned()]);
+    let groups = effects.accounts.groups.iter().map(|group| format!("{} {}", group.name, group.gid));
+    assert_eq!(groups.collect::<Vec<_>>(), ["root 0", "nogroup 65534", "www-data 33"]);
+    let unhandled: Vec<_> = effects.items.iter().filter(|item| item.effect == Effect::Unhandled).collect();
+    assert_eq!(unhandled.len(), 2, "{unhandled:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
 const LARGEST_FILE: u64 = 64 << 20;
 
 /// Generators that nobody asked for by a path: what is declared goes first.
-const GENTLE: [&str; 3] = ["alternatives", "scripts", "tmpfiles"];
+pub(super) const GENTLE: [&str; 3] = ["alternatives", "scripts", "tmpfiles"];
 
 /// Accounts that the tier declares, and all of its parents.
 fn accounts(composition: &Composition<'_>) -> Accounts {
@@ -227,6 +227,8 @@ impl Declaring<'_> {
                     Err(error) => self.draft.errors.push(error.into()),
                 }
             }
+            // What a key asks for goes before what nobody asked for; otherwise in the order of the list.
+            made.sort_by_key(|(generator, _)| GENTLE.contains(generator));
             for (generator, made) in made {
                 self.refuse_other_accounts(generator, &made.path);
                 let origin = Origin::Generated { tier: self.name.clone(), generator };
@@ -279,6 +281,7 @@ impl Declaring<'_> {
             second: format!("{} in {}", now.node.kind(), now.origin).into(),
             source_code: self.composition.tier.source.clone(),
             labels: self.labels([&before.origin, &now.origin]),
+            next: ComposeError::next([&before.origin, &now.origin]),
         }
     }
 

@@ -4,10 +4,11 @@ use std::{io, path::PathBuf};
 
 use miette::{LabeledSpan, SourceSpan};
 
-use super::{OverLimit, Unfulfilled};
+use super::{OverLimit, Unfulfilled, declare::GENTLE};
 use crate::{
     generate::GenerateError,
     ground::{Class, Failure, PathError, RootPath, Source},
+    rootfs::Origin,
 };
 
 /// Why a tier cannot be composed.
@@ -35,9 +36,7 @@ pub enum ComposeError {
     #[error("{path} of {tier} is {first} and {second}")]
     #[diagnostic(
         code(debstrata::compose::different_kinds),
-        help(
-            "a tier never changes what kind of thing a path is; exclude one of them in [globs], or declare another path"
-        )
+        help("a tier never changes what kind of thing a path is; {next}")
     )]
     DifferentKinds {
         /// The tier.
@@ -54,6 +53,8 @@ pub enum ComposeError {
         /// Where.
         #[label(collection)]
         labels: Vec<LabeledSpan>,
+        /// What could be done.
+        next: String,
     },
     /// A package has a folder where the tree has a link that leads to none.
     #[error("{link} of {tier} is a link to {target}, which is no directory, but {example} lies below it")]
@@ -154,6 +155,22 @@ pub enum ComposeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Generate(#[from] GenerateError),
+}
+
+impl ComposeError {
+    /// What can be done about two of different kinds.
+    pub(super) fn next(origins: [&Origin; 2]) -> String {
+        let unasked = origins.into_iter().find_map(|origin| match origin {
+            Origin::Generated { generator, .. } if GENTLE.contains(generator) => Some(*generator),
+            _ => None,
+        });
+        match unasked {
+            Some(key) => {
+                format!("generate.{key} = false makes nothing of what packages ask for, or declare the path yourself")
+            }
+            None => "exclude one of them in [globs], or declare another path".to_owned(),
+        }
+    }
 }
 
 fn more(others: usize) -> String {

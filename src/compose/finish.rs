@@ -90,6 +90,7 @@ fn add_folders(composition: &Composition<'_>, draft: &mut Draft) {
                         second: format!("{} in {}, for {path}", Node::Directory.kind(), entry.origin).into(),
                         source_code: composition.tier.source.clone(),
                         labels: Vec::new(),
+                        next: ComposeError::next([&other.origin, &entry.origin]),
                     });
                     break;
                 }

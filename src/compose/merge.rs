@@ -179,6 +179,7 @@ impl<'a> Merging<'a> {
                     second: format!("{} in {}", second.node().kind(), second.origin()).into(),
                     source_code: self.composition.tier.source.clone(),
                     labels: Vec::new(),
+                    next: ComposeError::next([&first.origin(), &second.origin()]),
                 });
                 parties[0]
             }

@@ -12,7 +12,7 @@ use crate::{
     compose::{merged_usr, nearby},
     debian::{Architecture, Relation},
     ground::{RootPath, bytes, printable},
-    manifest::{Tier, place_of},
+    manifest::{Dependencies, Tier, place_of},
     rootfs::{Entry, Node, Origin, PackageName},
 };
 
@@ -211,6 +211,11 @@ impl Family<'_> {
                     Some(other) => {
                         format!("{} needs {relation}, which {} meets", member.name, self.members.all[other].name)
                     }
+                    None if self.tier(member.stage).dependencies == Dependencies::Linked => format!(
+                        "{} needs {relation}; dependencies = \"linked\" leaves it out, since no kept file needs it: who \
+                         wants it names it in `packages`",
+                        member.name
+                    ),
                     None => format!("{} needs {relation}, which nothing here meets", member.name),
                 };
                 let kind = if met.is_some() { "alternative" } else { "unmet" };

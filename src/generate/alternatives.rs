@@ -10,6 +10,9 @@ use crate::{
     rootfs::{Entry, Node, Origin},
 };
 
+/// Where choices are recorded.
+const FOLDER: &[u8] = b"/etc/alternatives";
+
 /// One `update-alternatives --install`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
@@ -42,10 +45,19 @@ pub(super) fn read(call: &Call, package: &str, choices: &mut Vec<Choice>) -> Opt
 fn choice(words: &[&str], package: &str) -> Option<Choice> {
     let mut choice: Option<Choice> = None;
     let mut words = words.iter().copied();
-    let path = |text: Option<&str>| RootPath::from_absolute(text?.as_bytes()).ok();
+    // Not among the records of choices, which would then be links to themselves.
+    let path = |text: Option<&str>| {
+        let path = RootPath::from_absolute(text?.as_bytes()).ok()?;
+        let records = RootPath::from_absolute(FOLDER).expect("a plain path");
+        (!path.is_root() && path.below(&records).is_none() && records.below(&path).is_none()).then_some(path)
+    };
     // As update-alternatives itself: absolute paths, and names without a slash.
-    let name =
-        |text: Option<&str>| text.filter(|text| !text.contains(['/', ' ']) && !text.is_empty()).map(str::to_owned);
+    let name = |text: Option<&str>| {
+        let odd = |text: &&str| {
+            text.contains(['/', ' ']) || text.contains(char::is_control) || text.trim_matches('.').is_empty()
+        };
+        text.filter(|text| !odd(text)).map(str::to_owned)
+    };
     let target = |text: Option<&str>| text.filter(|text| text.starts_with('/')).map(str::to_owned);
     while let Some(word) = words.next() {
         match word {
@@ -96,7 +108,7 @@ pub(super) fn make(request: &Request<'_>) -> Result<Vec<Made>, GenerateError> {
         let first = (&best.link, &best.name, &best.target);
         let followers = best.followers.iter().map(|(link, name, target)| (link, name, target));
         for (link, name, target) in std::iter::once(first).chain(followers.filter(|(_, _, target)| there(target))) {
-            let folder = RootPath::from_absolute(b"/etc/alternatives").expect("a plain path");
+            let folder = RootPath::from_absolute(FOLDER).expect("a plain path");
             let Ok(record) = folder.join(name.as_bytes()) else { continue };
             if !free(request, link) || !free(request, &record) {
                 continue;

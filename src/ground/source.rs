@@ -72,12 +72,14 @@ impl SourceCode for Source {
 /// The one of `known` that `word` was most likely meant to be, if any comes near: at most a third
 /// of its letters wrong.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Of equally near ones that which begins alike: people mistype the beginning least.
+    let unlike = |name: &str| usize::MAX - word.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
     known
         .into_iter()
-        .map(|name| (strsim::osa_distance(word, name), name))
-        .filter(|(distance, name)| *distance <= name.chars().count().max(3) / 3)
+        .map(|name| (strsim::osa_distance(word, name), unlike(name), name))
+        .filter(|(distance, _, name)| *distance <= name.chars().count().max(3) / 3)
         .min()
-        .map(|(_, name)| name)
+        .map(|(_, _, name)| name)
 }
 
 #[cfg(test)]
@@ -100,5 +102,6 @@ mod tests {
         assert_eq!(nearest("pakages", known), Some("packages"));
         assert_eq!(nearest("glob", known), Some("globs"));
         assert_eq!(nearest("users", known), None);
+        assert_eq!(nearest("gitt", ["gist", "git"]), Some("git"));
     }
 }

@@ -25,3 +25,4 @@ pub use error::{Finding, ManifestError, Topic};
 pub use globs::{GlobMatcher, matcher};
 pub use load::{Loaded, load};
 pub use model::*;
+pub use scalar::account_name_fault;

@@ -101,7 +101,7 @@ pub(super) fn is_tier_name(text: &str) -> bool {
 
 /// Why no user or group may be called so, if so: the name must fit one field of passwd(5) and
 /// group(5), and be no number.
-pub(super) fn account_name_fault(text: &str) -> Option<&'static str> {
+pub fn account_name_fault(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("an empty name");
     }

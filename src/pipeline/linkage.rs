@@ -1,15 +1,14 @@
 //! `dependencies = "linked"`: what `resolve` must know of packages' files while it decides on packages.
 //! Each batch is fetched and unpacked at once; which files count is what `compose` would keep.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, io};
 
 use miette::Diagnostic;
 use rayon::prelude::*;
 
 use super::{
     Failures, Located, ShownSaved, Workshop,
-    errors::UnknownSource,
-    packages::{expected, wanted},
+    packages::{Lack, Sought, expected, obtained},
 };
 use crate::{
     archive::{self, Index, Package, Suites},
@@ -25,12 +24,12 @@ use crate::{
         linked::{Contents, LinkError, Linkage, Linked, Piece, Rules, is_documentation},
     },
     rootfs::{Content, Node},
-    unpack::{self, UnpackError, Unpacked},
+    unpack::Unpacked,
 };
 
 /// A kept file that begins as an ELF file, and is none that could be loaded.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{path} of {package}: {source}")]
+#[error("{path} of {package} in {tier} begins as an ELF file, and could not be loaded")]
 #[diagnostic(
     code(debstrata::pipeline::bad_elf),
     help("exclude the file in [globs], use another version of the package, or take dependencies = \"all\"")
@@ -38,6 +37,8 @@ use crate::{
 struct BadElf {
     path: RootPath,
     package: String,
+    /// With its distribution and the architecture.
+    tier: String,
     source: ElfError,
 }
 
@@ -145,48 +146,14 @@ impl Linkage for Reading<'_> {
 impl Reading<'_> {
     /// In the order of `packages`.
     fn unpacked(&self, packages: &[&Package]) -> Result<Vec<Unpacked>, Failures> {
-        let cache = &self.workshop.cache;
-        let mut found: BTreeMap<Sha256, Unpacked> = BTreeMap::new();
-        // Twice: a download that the cache has damaged is had anew.
-        for last in [false, true] {
-            let mut missing = Vec::new();
-            for package in packages.iter().filter(|package| !found.contains_key(&package.sha256)).collect::<Vec<_>>() {
-                match unpack::recall(&expected(package), cache)? {
-                    Some(unpacked) => drop(found.insert(package.sha256, unpacked)),
-                    None => missing.push(*package),
-                }
-            }
-            if missing.is_empty() {
-                break;
-            }
-            let wishes = missing.iter().map(|package| {
-                let origin = self.origins.get(&*package.from).cloned();
-                let unknown = || UnknownSource {
-                    package: format!("{} {}", package.name, package.version),
-                    from: package.from.to_string(),
-                    distribution: self.distribution.name.clone(),
-                };
-                Ok::<_, Failures>((origin.ok_or_else(unknown)?, wanted(package)))
-            });
-            let wishes = Failures::gather(wishes)?;
-            let debs = self.workshop.fetcher.blobs(&wishes);
-            let debs: Vec<PathBuf> = Failures::gather(debs.into_iter().map(|deb| deb.map_err(Failures::from)))?;
-            let expectations: Vec<_> = missing.iter().map(|package| expected(package)).collect();
-            let pairs: Vec<_> = debs.iter().map(PathBuf::as_path).zip(&expectations).collect();
-            let results = unpack::unpack_all(&pairs, cache, &unpack::Limits::default(), &*self.workshop.observer);
-            let mut failures = Vec::new();
-            for (package, result) in missing.into_iter().zip(results) {
-                match result {
-                    Ok(unpacked) => drop(found.insert(package.sha256, unpacked)),
-                    Err(UnpackError::Changed { .. }) if !last => cache.discard(&package.sha256)?,
-                    Err(error) => failures.push(error),
-                }
-            }
-            if !failures.is_empty() {
-                return Err(failures.into());
-            }
-        }
-        Ok(packages.iter().filter_map(|package| found.get(&package.sha256).cloned()).collect())
+        let sought = packages.iter().map(|package| Sought {
+            distribution: &self.distribution.name,
+            package,
+            origin: self.origins.get(&*package.from),
+        });
+        let found = obtained(self.workshop, sought).map_err(Lack::into_failures)?;
+        let one = |package: &&Package| found.get(&package.sha256).cloned().expect("all were had, or it is an error");
+        Ok(packages.iter().map(one).collect())
     }
 
     fn read(&self, package: &Package, unpacked: &Unpacked) -> Result<Contents, Failures> {
@@ -217,7 +184,8 @@ impl Reading<'_> {
                     Ok(piece) => piece,
                     Err(source) => {
                         let package = format!("{} {}", package.name, package.version);
-                        failures.push(BadElf { path: kept.path, package, source });
+                        let tier = format!("{}/{} {}", self.distribution.name, tier.name, self.architecture);
+                        failures.push(BadElf { path: kept.path, package, tier, source });
                         continue;
                     }
                 },

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     archive::{self, Package},
-    fetch::{Checksum, FetchError, Kind, Wanted},
+    fetch::{Checksum, FetchError, Kind, Origin, Wanted},
     ground::{Event, Sha256},
     rootfs::PackageName,
     unpack::{self, UnpackError, Unpacked},
@@ -79,32 +79,66 @@ pub(super) fn expected(package: &Package) -> unpack::Expected {
     }
 }
 
+/// A package that is wanted unpacked.
+#[derive(Clone, Copy)]
+pub(super) struct Sought<'p> {
+    /// The distribution, for messages.
+    pub(super) distribution: &'p str,
+    pub(super) package: &'p Package,
+    /// Where it comes from, where archive.toml still says so.
+    pub(super) origin: Option<&'p Origin>,
+}
+
 /// The packages and tarballs of some steps: recalled from the cache, the others fetched and unpacked.
 pub(super) fn unpacked<'p>(
     workshop: &Workshop,
     steps: impl IntoIterator<Item = (&'p Plan<'p>, &'p Step)>,
 ) -> Result<Packages, Lack> {
+    let steps: Vec<_> = steps.into_iter().collect();
+    let mut origins = BTreeMap::new();
+    for (plan, _) in &steps {
+        let of = || archive::origins(&plan.distribution.archive, &plan.lock.suites);
+        origins.entry(plan.distribution.name.as_str()).or_insert_with(of);
+    }
+    let origins = &origins;
+    let sought = steps.iter().flat_map(|(plan, step)| {
+        let distribution = plan.distribution.name.as_str();
+        plan.packages(step).map(move |package| Sought {
+            distribution,
+            package,
+            origin: origins.get(distribution).and_then(|known| known.get(&*package.from)),
+        })
+    });
+    let mut packages = obtained(workshop, sought)?;
+    tarballs::add(workshop, &steps, &mut packages)?;
+    Ok(packages)
+}
+
+/// All of these packages: recalled from the cache, the others fetched and unpacked.
+pub(super) fn obtained<'p>(
+    workshop: &Workshop,
+    sought: impl IntoIterator<Item = Sought<'p>>,
+) -> Result<Packages, Lack> {
     let mut packages = Packages::new();
     // By SHA-256: `Architecture: all` packages are shared.
-    let mut missing: BTreeMap<Sha256, (&Plan<'_>, &Package)> = BTreeMap::new();
-    let steps: Vec<_> = steps.into_iter().collect();
-    for (plan, step) in &steps {
-        for package in plan.packages(step) {
-            if packages.contains_key(&package.sha256) || missing.contains_key(&package.sha256) {
-                continue;
-            }
-            match unpack::recall(&expected(package), &workshop.cache)? {
-                Some(found) => drop(packages.insert(package.sha256, found)),
-                None => drop(missing.insert(package.sha256, (*plan, package))),
-            }
+    let mut missing: BTreeMap<Sha256, Sought<'_>> = BTreeMap::new();
+    for one in sought {
+        let package = one.package;
+        if packages.contains_key(&package.sha256) || missing.contains_key(&package.sha256) {
+            continue;
+        }
+        match unpack::recall(&expected(package), &workshop.cache)? {
+            Some(found) => drop(packages.insert(package.sha256, found)),
+            None => drop(missing.insert(package.sha256, one)),
         }
     }
     let mut missing: Vec<_> = missing.into_values().collect();
-    missing.sort_by(|(_, a), (_, b)| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+    missing.sort_by(|Sought { package: a, .. }, Sought { package: b, .. }| {
+        (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture))
+    });
     let damaged = unpack_missing(workshop, missing, &mut packages, true)?;
     // A download that is not what its name says: fetched anew, and believed or refused for good.
     unpack_missing(workshop, damaged, &mut packages, false)?;
-    tarballs::add(workshop, &steps, &mut packages)?;
     Ok(packages)
 }
 
@@ -112,26 +146,26 @@ pub(super) fn unpacked<'p>(
 /// removed from it and given back.
 fn unpack_missing<'p>(
     workshop: &Workshop,
-    missing: Vec<(&'p Plan<'p>, &'p Package)>,
+    missing: Vec<Sought<'p>>,
     packages: &mut Packages,
     forgive: bool,
-) -> Result<Vec<(&'p Plan<'p>, &'p Package)>, Lack> {
+) -> Result<Vec<Sought<'p>>, Lack> {
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let debs = fetch_all(workshop, &missing)?;
-    let expectations: Vec<_> = missing.iter().map(|(_, package)| expected(package)).collect();
+    let expectations: Vec<_> = missing.iter().map(|one| expected(one.package)).collect();
     let pairs: Vec<_> = debs.iter().map(PathBuf::as_path).zip(&expectations).collect();
     workshop.observer.tell(Event::Step(format!("unpacking {} packages", pairs.len())));
     let (mut damaged, mut failures) = (Vec::new(), Vec::new());
     let results = unpack::unpack_all(&pairs, &workshop.cache, &unpack::Limits::default(), &*workshop.observer);
-    for ((plan, package), result) in missing.into_iter().zip(results) {
+    for (one, result) in missing.into_iter().zip(results) {
         match result {
-            Ok(unpacked) => drop(packages.insert(package.sha256, unpacked)),
+            Ok(unpacked) => drop(packages.insert(one.package.sha256, unpacked)),
             Err(error @ UnpackError::Changed { .. }) if forgive => {
                 workshop.observer.tell(Event::Step(format!("{error}; it is fetched again")));
-                workshop.cache.discard(&package.sha256)?;
-                damaged.push((plan, package));
+                workshop.cache.discard(&one.package.sha256)?;
+                damaged.push(one);
             }
             Err(error) => failures.push(error),
         }
@@ -140,35 +174,31 @@ fn unpack_missing<'p>(
 }
 
 /// Fetches .debs; where the only trouble is that some are gone for good, says which.
-fn fetch_all(workshop: &Workshop, missing: &[(&Plan<'_>, &Package)]) -> Result<Vec<PathBuf>, Lack> {
-    let mut origins = BTreeMap::new();
+fn fetch_all(workshop: &Workshop, missing: &[Sought<'_>]) -> Result<Vec<PathBuf>, Lack> {
     let mut wishes = Vec::new();
-    for (plan, package) in missing {
-        let name = plan.distribution.name.as_str();
-        let known =
-            origins.entry(name).or_insert_with(|| archive::origins(&plan.distribution.archive, &plan.lock.suites));
-        let Some(origin) = known.get(&*package.from) else {
+    for Sought { distribution, package, origin } in missing {
+        let Some(origin) = *origin else {
             return Err(UnknownSource {
                 package: format!("{} {}", package.name, package.version),
                 from: package.from.to_string(),
-                distribution: name.to_owned(),
+                distribution: (*distribution).to_owned(),
             }
             .into());
         };
         wishes.push((origin.clone(), wanted(package)));
     }
-    let absent = missing.iter().filter(|(_, package)| !workshop.cache.has(&package.sha256, package.size)).count();
+    let absent = missing.iter().filter(|one| !workshop.cache.has(&one.package.sha256, one.package.size)).count();
     if absent > 0 {
         workshop.observer.tell(Event::Step(format!("fetching {absent} packages")));
     }
     let mut debs = Vec::new();
     let (mut gone, mut failures) = (Vec::new(), Vec::new());
-    for (result, (plan, package)) in workshop.fetcher.blobs(&wishes).into_iter().zip(missing) {
+    for (result, one) in workshop.fetcher.blobs(&wishes).into_iter().zip(missing) {
         match result {
             Ok(deb) => debs.push(deb),
             Err(error) if error.answered_gone() => gone.push(GonePackage {
-                distribution: plan.distribution.name.clone(),
-                package: (*package).clone(),
+                distribution: one.distribution.to_owned(),
+                package: one.package.clone(),
                 error,
             }),
             Err(error) => failures.push(error),

@@ -314,6 +314,13 @@ impl View<'_, '_> {
         let real = follow(path, true, |path| self.link(path)).ok()?;
         Some(self.piece(&real)?.0)
     }
+
+    /// The owner of a link at a path, wherever it leads.
+    fn link_owner(&self, path: &[u8]) -> Option<usize> {
+        let place = follow(path, false, |path| self.link(path)).ok()?;
+        let (owner, piece) = self.piece(&place)?;
+        matches!(piece, Piece::Link(_)).then_some(owner)
+    }
 }
 
 impl Tree for View<'_, '_> {
@@ -456,7 +463,13 @@ impl Linker<'_> {
                 return Outcome::Perhaps(unread);
             }
         }
-        Outcome::Nowhere
+        // A link at this very place, whose target lies further away: what it needs is its package's own need.
+        let visible = |other: usize| stays(other) || seen.contains(&other);
+        let place = match need {
+            Need::Interpreter(name) => View { linker: self, visible: &visible }.link_owner(name.as_bytes()),
+            _ => None,
+        };
+        place.map_or(Outcome::Nowhere, Outcome::By)
     }
 
     /// Who has it, among the visible.

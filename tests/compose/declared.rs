@@ -1,6 +1,9 @@
 //! What the manifest itself puts into the tree.
 
-use debstrata::{ground::Class, manifest::FileContent};
+use debstrata::{
+    ground::{Class, Sha256},
+    manifest::FileContent,
+};
 
 use crate::build::*;
 
@@ -177,4 +180,26 @@ fn the_bundle_reads_what_the_globs_leave_out() {
     assert_eq!(brief(&world.good().rootfs), expected(&[("/etc/ssl/certs/ca-certificates.crt", "=A\n")]));
     world.packages.clear();
     assert_eq!(world.bad(), ["ca-certificates is not among the packages of this tier"]);
+}
+
+#[test]
+fn what_a_key_asks_for_goes_before_what_scripts_make() {
+    let package =
+        pkg("a").file("/usr/share/zoneinfo/UTC", "z").member("postinst", "#!/bin/sh\ntouch /etc/timezone /etc/x\n");
+    let mut world = world(&[package]);
+    world.tier.generate.scripts = true;
+    world.tier.generate.timezone = Some(debstrata::ground::Spanned::new("UTC".into(), 1..2));
+    let tree = brief(&world.good().rootfs);
+    let content = |text: &str| format!("file 0644 0:0 {}", &Sha256::of(text.as_bytes()).to_string()[..8]);
+    assert_eq!((&tree["/etc/timezone"], &tree["/etc/x"]), (&content("UTC\n"), &content("")));
+}
+
+#[test]
+fn what_scripts_make_and_cannot_be_says_how_to_do_without() {
+    let package = pkg("a").file("/f", "").member("postinst", "#!/bin/sh\nmkdir /f/x\n");
+    let mut world = world(&[package]);
+    world.tier.generate.scripts = true;
+    let [error]: [_; 1] = world.compose().expect_err("must be refused").try_into().unwrap();
+    let help = miette::Diagnostic::help(&error).unwrap().to_string();
+    assert!(help.contains("generate.scripts = false"), "{help}");
 }

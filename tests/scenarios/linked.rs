@@ -79,6 +79,8 @@ fn libraries_stay_and_the_rest_goes() {
     assert_eq!(told(&world, "libtwo2"), why);
     world.run(&["lock", "--check"]).exits(0);
     world.run(&["audit"]).exits(0);
+    let why = world.run(&["why", "base", "helper"]).exits(0);
+    assert!(why.stdout.contains("dependencies = \"linked\" leaves it out"), "{}", why.stdout);
     let before = world.lock();
     let asked = world.asked();
     world.run(&["build", "--locked"]).exits(0);
@@ -163,13 +165,31 @@ fn scripts_links_notes_halves_and_collections() {
     ]);
 }
 
+/// As python3 is in Debian: the package has no program, the next one a link, the one behind it the program.
+#[test]
+fn an_interpreter_is_found_through_a_link_to_one_further_away() {
+    let world = World::new(
+        [
+            package("app", "1").file("/usr/bin/app", 0o755, "#!/usr/bin/snake\n").depends("snake, other"),
+            package("snake", "1").depends("snake-minimal"),
+            package("snake-minimal", "1").symlink("/usr/bin/snake", "snake3").depends("snake3-minimal"),
+            package("snake3-minimal", "1").file("/usr/bin/snake3", 0o755, "x"),
+            package("other", "1"),
+        ],
+        &[("base", APP)],
+    );
+    let run = world.run(&["lock", "--verbose"]).exits(0);
+    assert_eq!(tier(&world, "base"), ["app", "snake-minimal", "snake3-minimal"]);
+    assert!(!run.stderr.contains("which is not there"), "{}", run.stderr);
+}
+
 #[test]
 fn a_file_that_is_no_elf_names_itself() {
     let mut bytes = ElfBuilder::program().needed("libc.so.6").build();
     bytes.truncate(100);
     let broken = DebBuilder::new("app", "1").file("/usr/bin/app", 0o755, bytes);
     let world = World::new([broken], &[("base", APP)]);
-    world.run(&["lock"]).exits(2).says(&["/usr/bin/app of app 1", "no valid ELF file"]);
+    world.run(&["lock"]).exits(2).says(&["/usr/bin/app of app 1 in test/base amd64", "no valid ELF file"]);
     // Nothing is read where files do not count.
     world.tier("base", "packages = ['app']");
     world.build();

@@ -124,6 +124,15 @@ impl<'a> Users<'a> {
         }
     }
 
+    /// The group of a user's line, by name or number; as with chown(1), the user must be there.
+    pub(super) fn login_group(&mut self, name: &str) -> Option<u32> {
+        match name.parse::<u32>() {
+            Ok(id) => self.chain.users.iter().chain(&self.users).find(|user| user.uid == id).map(|user| user.gid),
+            Err(_) if name == "root" => Some(0),
+            Err(_) => self.fixed_user(name).then(|| self.user(name).map(|user| user.gid)).flatten(),
+        }
+    }
+
     /// base-passwd's postinst makes /etc/passwd and /etc/group of these. A name or a number that the
     /// chain has already stays whose it is.
     pub(super) fn master_files(&mut self, package: &Package<'_>, items: &mut Vec<Item>) {
@@ -320,7 +329,7 @@ impl<'a> Users<'a> {
         let gid = match wish.ingroup.take() {
             Some(group) => self.gid(group)?,
             None if wish.group || !adduser => self.add_group(name, wish.id)?,
-            None => 65534,
+            None => self.gid("nogroup")?,
         };
         let home = wish.home.unwrap_or("/nonexistent");
         self.add_user(name, wish.id, gid, wish.gecos.unwrap_or_default(), home, wish.shell.unwrap_or(NOLOGIN))

@@ -232,7 +232,7 @@ impl Paths<'_, '_> {
     }
 
     /// Changes what is there; what the globs left out needs no change.
-    fn change(&mut self, one: &str, change: impl FnOnce(&mut Attributes)) -> Option<()> {
+    fn change(&mut self, one: &str, change: impl FnOnce(&Node, &mut Attributes)) -> Option<()> {
         let path = self.real(path(one)?);
         let Some((node, mut attributes)) = self.get(&path) else {
             return self.brought(&path).map(drop);
@@ -241,7 +241,7 @@ impl Paths<'_, '_> {
             return None;
         }
         let before = attributes.clone();
-        change(&mut attributes);
+        change(&node, &mut attributes);
         if attributes != before {
             self.put(path, node, attributes);
         }
@@ -253,7 +253,9 @@ impl Paths<'_, '_> {
         let (mode, paths) = arguments.rest.split_first()?;
         changed(mode, 0)?;
         paths.iter().try_for_each(|one| {
-            self.change(one, |attributes| attributes.mode = changed(mode, attributes.mode).unwrap_or(attributes.mode))
+            self.change(one, |_, attributes| {
+                attributes.mode = changed(mode, attributes.mode).unwrap_or(attributes.mode)
+            })
         })
     }
 
@@ -265,13 +267,20 @@ impl Paths<'_, '_> {
             _ => owner.split_once([':', '.']).unwrap_or((owner, "")),
         };
         let uid = if user.is_empty() { None } else { Some(self.users.uid(user)?) };
-        let gid = if group.is_empty() { None } else { Some(self.users.gid(group)?) };
+        let gid = match group.is_empty() {
+            false => Some(self.users.gid(group)?),
+            // `user:` means the user's own group.
+            true if !user.is_empty() && owner.len() > user.len() => Some(self.users.login_group(user)?),
+            true => None,
+        };
         paths.iter().try_for_each(|one| {
-            self.change(one, |attributes| {
+            self.change(one, |node, attributes| {
                 attributes.uid = uid.unwrap_or(attributes.uid);
                 attributes.gid = gid.unwrap_or(attributes.gid);
-                // chown(2) takes set-id bits away.
-                attributes.mode &= 0o1777;
+                // chown(2) takes set-id bits away, but not of a folder.
+                if *node != Node::Directory {
+                    attributes.mode &= 0o1777;
+                }
             })
         })
     }
@@ -284,7 +293,7 @@ impl Paths<'_, '_> {
             return None;
         }
         let attributes = Attributes::new(octal(mode)?, self.users.uid(user)?, self.users.gid(group)?);
-        self.change(one, |before| *before = attributes)
+        self.change(one, |_, before| *before = attributes)
     }
 
     /// What a package brought stays; what was never there needs no removal.

@@ -201,17 +201,20 @@ fn summary(left: &[&Call]) -> String {
 
 /// The script without the parts that debhelper wrote and that mean nothing, and whose they are.
 fn without_snippets(text: &str) -> (String, Vec<String>) {
+    const END: &str = "# End automatically added section";
     let mut rest = String::new();
     let mut parts = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
+    // One without an end is no part: nothing after it may go unseen.
+    let last = text.lines().enumerate().filter(|(_, line)| *line == END).map(|(at, _)| at).last();
+    let mut lines = text.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
         let tool = line.strip_prefix("# Automatically added by ").map(|tool| tool.split('/').next().unwrap_or(tool));
         match tool.filter(|tool| TABLE.snippets.iter().any(|row| row.tool == *tool)) {
-            Some(tool) => {
+            Some(tool) if last.is_some_and(|last| at < last) => {
                 parts.push(tool.to_owned());
-                lines.by_ref().find(|line| *line == "# End automatically added section");
+                lines.by_ref().find(|(_, line)| *line == END);
             }
-            None => {
+            _ => {
                 rest.push_str(line);
                 rest.push('\n');
             }
