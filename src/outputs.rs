@@ -4,11 +4,12 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, BufReader, Read},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use flate2::read::MultiGzDecoder;
-use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     debian::Architecture,
@@ -108,6 +109,25 @@ pub struct Found {
     pub diff_id: Result<DiffId, String>,
 }
 
+/// What a file is known by without reading it. No program can write to a file, rename it or set its times
+/// and leave the time of its last change (`st_ctime`, inode(7)) as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Nanoseconds since 1970.
+    changed: u64,
+}
+
+impl Stamp {
+    /// Whether the last change lies so far before `clock` (nanoseconds since 1970) that one more would
+    /// surely show: file systems count time in steps of some milliseconds.
+    pub fn is_settled(&self, clock: i128) -> bool {
+        i128::from(self.changed) + 100_000_000 < clock
+    }
+}
+
 /// The output folder.
 #[derive(Debug, Clone)]
 pub struct Outputs {
@@ -165,19 +185,22 @@ impl Outputs {
         Ok(Draft { emitted, files: files_of_draft })
     }
 
-    /// Whether each output is there and has this digest, in the order asked for. Every file is
-    /// hashed, all at once on rayon's threads; a file that cannot be read is an error.
-    pub fn unchanged(&self, expected: &[(String, Sha256)]) -> Result<Vec<bool>, OutputError> {
-        expected.par_iter().map(|(name, digest)| self.is(name, digest)).collect()
-    }
-
-    fn is(&self, name: &str, digest: &Sha256) -> Result<bool, OutputError> {
+    /// Whether an output is there and has this digest; a file that cannot be read is an error.
+    pub fn is(&self, name: &str, digest: &Sha256) -> Result<bool, OutputError> {
         let path = self.path(name);
         match hash(&path) {
             Ok(found) => Ok(found == Some(*digest)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
             Err(source) => Err(OutputError::Read { path, source }),
         }
+    }
+
+    /// Which file an output is, and how it is; `None` where there is none.
+    pub fn stamp(&self, name: &str) -> Option<Stamp> {
+        let found = fs::symlink_metadata(self.path(name)).ok().filter(fs::Metadata::is_file)?;
+        let (seconds, rest) = (u64::try_from(found.ctime()).ok()?, u64::try_from(found.ctime_nsec()).ok()?);
+        let changed = seconds.checked_mul(1_000_000_000)?.checked_add(rest)?;
+        Some(Stamp { device: found.dev(), inode: found.ino(), size: found.size(), changed })
     }
 
     /// The layers of a tier that are there, in any form.

@@ -74,7 +74,10 @@ fn outputs_are_compared_by_their_bytes() {
         fs::write(outputs.path(name), bytes).unwrap();
     }
     let asked = ["same", "other", "missing", "folder", "same/below"].map(|name| (name.to_owned(), Sha256::of(b"a")));
-    assert_eq!(outputs.unchanged(&asked).unwrap(), [true, false, false, false, false]);
+    assert_eq!(
+        asked.iter().map(|(name, digest)| outputs.is(name, digest).unwrap()).collect::<Vec<_>>(),
+        [true, false, false, false, false]
+    );
 }
 
 /// Opening a pipe waits for ever.
@@ -93,7 +96,7 @@ fn a_pipe_is_no_output_and_nobody_waits_for_it() {
     let outputs = Outputs::new(&root);
     std::thread::spawn(move || {
         let name = "debian13/amd64/cc.tar.gz".to_owned();
-        assert_eq!(outputs.unchanged(&[(name, Sha256::of(b""))]).unwrap(), [false]);
+        assert!(!outputs.is(&name, &Sha256::of(b"")).unwrap());
         outputs.diff_ids("debian13", "amd64".parse().unwrap(), "cc").unwrap_err();
         outputs.record(&BTreeMap::from([("x".to_owned(), Sha256::of(b""))])).unwrap_err();
         done.send(()).unwrap();
@@ -188,4 +191,33 @@ fn a_draft_that_is_dropped_leaves_nothing() {
     let draft = outputs.write_layer(&files("cc"), &changes(Content::from_bytes(*b"x")), 0, &NoStore, &Silent).unwrap();
     drop(draft);
     assert!(names(&outputs.path("debian13/amd64")).is_empty());
+}
+
+#[test]
+fn a_stamp_tells_a_file_that_was_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = Outputs::new(folder.path());
+    let path = outputs.path("layer");
+    assert_eq!(outputs.stamp("layer"), None);
+    std::fs::write(&path, "as it was").unwrap();
+    let stamp = outputs.stamp("layer").unwrap();
+    assert_eq!(outputs.stamp("layer"), Some(stamp));
+    let made = std::fs::metadata(&path).unwrap().modified().unwrap();
+    // The same file, size and time, another byte: until the clock of the file system has moved on, this
+    // may not show, and such a stamp is not settled.
+    let moved_on = || {
+        std::fs::write(&path, "as it is.").unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(made).unwrap();
+        outputs.stamp("layer") != Some(stamp)
+    };
+    assert!((0..100_000).any(|_| moved_on()), "the time of change stands still");
+    let since = made.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i128;
+    assert!(!stamp.is_settled(since) && !stamp.is_settled(since + 99_000_000) && stamp.is_settled(since + 200_000_000));
+    // Another file in its place.
+    std::fs::write(outputs.path("other"), "as it was").unwrap();
+    std::fs::rename(outputs.path("other"), &path).unwrap();
+    assert_ne!(outputs.stamp("layer"), Some(stamp));
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("other", &path).unwrap();
+    assert_eq!(outputs.stamp("layer"), None);
 }

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    io::Read as _,
+    os::unix::ffi::OsStrExt as _,
     sync::{Arc, mpsc::channel},
     thread::{self, ScopedJoinHandle},
 };
@@ -20,7 +22,7 @@ use crate::{
     compose::{self, ComposeError, Composed, Composition, Remark},
     ground::{Class, Event, RootPath, Sha256, read_at_most},
     layer::LayerError,
-    outputs::{Draft, OutputError, Outputs},
+    outputs::{Draft, OutputError, Outputs, Stamp},
     rootfs::{self, Entry, Rootfs},
     unpack,
 };
@@ -45,7 +47,7 @@ pub(super) fn round(
     outputs: &Outputs,
     options: &BuildOptions,
 ) -> Result<Round, Lack> {
-    // Every output of an earlier run is hashed, on all cores: most builds have nothing else to do.
+    // Every output of an earlier run is looked at, on all cores: most builds have nothing else to do.
     let there = plans
         .par_iter()
         .map(|plan| plan.steps.par_iter().map(|step| already_there(workshop, plan, step, outputs, options)).collect())
@@ -239,10 +241,33 @@ fn already_there(
         let Some(blob) = made.blobs.get(form.extension()) else { return Ok(None) };
         expected.push((plan.layer_name(step, *form), blob.digest));
     }
-    let same = outputs.unchanged(&expected)?.into_iter().all(|same| same);
+    let unchanged = |(name, digest): &(String, Sha256)| unchanged(workshop, outputs, name, digest);
+    let same: Vec<bool> = expected.par_iter().map(unchanged).collect::<Result<_, _>>()?;
+    let same = same.into_iter().all(|same| same);
     let built = plan.built(step, &made, outputs, &options.forms);
     let again = made.warned || made.checked != step.checks;
     Ok(same.then_some(There { built, made, again }))
+}
+
+/// The derived data that tell which file an output was when it was last hashed.
+const STAMPS: &str = "stamps";
+
+/// Whether an output is what an earlier run made: hashed, unless it is the very file that was hashed
+/// before and nobody touched it since.
+fn unchanged(workshop: &Workshop, outputs: &Outputs, name: &str, digest: &Sha256) -> Result<bool, Failures> {
+    let Some(stamp) = outputs.stamp(name) else { return Ok(outputs.is(name, digest)?) };
+    let key = Sha256::of(&[outputs.path(name).as_os_str().as_bytes(), digest.as_bytes()].concat()).to_string();
+    let kept = workshop.cache.get_derived(STAMPS, &key)?;
+    // Short or damaged: hashed again.
+    let kept: Option<Stamp> = kept.and_then(|file| serde_json::from_reader(file.take(1 << 10)).ok());
+    if kept == Some(stamp) {
+        return Ok(true);
+    }
+    let same = outputs.is(name, digest)?;
+    if same && stamp.is_settled(workshop.clock.as_nanosecond()) && outputs.stamp(name) == Some(stamp) {
+        workshop.cache.put_derived(STAMPS, &key, |file| Ok(serde_json::to_writer(file, &stamp)?))?;
+    }
+    Ok(same)
 }
 
 /// Composes the tier of a step on its parent in `chain`.
