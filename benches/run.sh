@@ -69,7 +69,11 @@ project() {
     # One architecture: what is measured is one image.
     sed -i "s/^architectures *=.*/architectures = [\"$arch\"]/" "$folder/project/manifests/debian12/archive.toml"
     rm -f "$folder/project/manifests/debian12/debstrata.lock"
-    [ "$job" = J1 ] && return
+    # Without the catalogue: what is measured are the tiers that others stand on.
+    if [ "$job" = J1 ]; then
+        rm "$folder"/project/manifests/debian12/{java-base,openjdk17,python3}.toml
+        return
+    fi
     rm "$folder"/project/manifests/debian12/*.toml
     cp "$source/manifests/debian12/archive.toml" "$folder/project/manifests/debian12/"
     sed -i "s/^architectures *=.*/architectures = [\"$arch\"]/" "$folder/project/manifests/debian12/archive.toml"
