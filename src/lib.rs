@@ -31,6 +31,8 @@ pub mod compose;
 
 pub mod layer;
 
+pub mod image;
+
 pub mod evidence;
 
 pub mod outputs;
