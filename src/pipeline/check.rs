@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     building::changes,
     checking, locking,
     packages::{Lack, check_digests, unpacked},
-    plan::plan,
+    plan::{Step, plan},
     stages::Stages,
 };
 use crate::{
@@ -81,17 +82,20 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
             .iter()
             .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
         let Some(pick) = pick else { continue };
-        for step in plan.steps.iter().filter(|step| pick.named.contains(&step.tier)) {
+        let named = || plan.steps.iter().filter(|step| pick.named.contains(&step.tier));
+        let parent = |step: &Step| plan.tier(step).parent.as_ref().map(|parent| parent.value);
+        let looked_at: BTreeSet<usize> = named().flat_map(|step| [Some(step.tier), parent(step)]).flatten().collect();
+        let of_libraries = looked_at.into_par_iter().map(|tier| Ok((tier, stages.libraries(tier)?)));
+        let of_libraries: BTreeMap<usize, Vec<Finding>> = of_libraries.collect::<Result<_, Failures>>()?;
+        for step in named() {
             let chain = stages.of(step);
             let faults = match step.checks {
                 Some(_) => checking::faults(workshop, plan, step, &stages.chain, &changes(plan, step, &stages.chain))?,
                 None => Vec::new(),
             };
-            let mut libraries = stages.libraries(step.tier)?;
-            if let Some(parent) = &plan.tier(step).parent {
-                let above = stages.libraries(parent.value)?;
-                libraries.retain(|finding| !above.contains(finding));
-            }
+            let above = parent(step).map(|parent| of_libraries[&parent].as_slice()).unwrap_or_default();
+            let own = of_libraries[&step.tier].iter().filter(|finding| !above.contains(finding));
+            let libraries: Vec<Finding> = own.cloned().collect();
             let locked = plan.lock.architectures.get(&plan.architecture);
             let locked = locked.and_then(|inputs| inputs.tiers.get(&plan.tier(step).name));
             let subject = Subject {
