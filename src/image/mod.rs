@@ -1,5 +1,7 @@
 //! Layers become images: config, OCI layout, docker archive, registry. Knows no packages.
 
+pub mod artifact;
+pub mod sign;
 pub mod spec;
 
 use std::path::PathBuf;
