@@ -14,6 +14,7 @@ mod select;
 mod show;
 mod stages;
 mod tarballs;
+mod trust;
 mod why;
 mod workshop;
 
@@ -40,12 +41,10 @@ use self::{
 };
 
 use crate::{
-    archive::{self, ArchiveError},
     evidence::{changes as lock_changes, verdict::Verdict},
     ground::{Event, sweep_stale},
     layer::{self, NoStore},
     lock::{self, Lock, Output},
-    manifest::Distribution,
     outputs::Outputs,
 };
 
@@ -199,32 +198,13 @@ fn replace_gone(
     Ok(())
 }
 
-/// Checks again, without the network, that what a lock says was trusted is so: the signature over
-/// every InRelease that the cache still has.
-fn verify_trust(workshop: &Workshop, distribution: &Distribution, lock: &Lock) -> Result<(), Failures> {
-    for source in &distribution.archive.sources {
-        for suite in &source.suites {
-            let id = format!("{}/{}", source.name, suite.value);
-            let Some(record) = lock.suites.iter().find(|record| record.id == id) else { continue };
-            match archive::verify_recorded(source, &suite.value, record, &workshop.cache, workshop.clock) {
-                Ok(_) => workshop.observer.tell(Event::Note(format!("{id}: signed as the lock says"))),
-                Err(ArchiveError::Forgotten { .. }) => workshop.observer.tell(Event::Note(format!(
-                    "{id}: the cache no longer has the InRelease of the lock, so its signature is not checked again"
-                ))),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Rebuilds tiers from the lock, into nothing, and compares with what the lock records and, where
 /// given, with the layers in a folder of outputs. Changes nothing in the project.
 pub fn audit(workshop: &Workshop, picks: &[Pick], against: Option<&Path>) -> Result<Verdict, Failures> {
     let read = |pick: &Pick| {
         let distribution = &workshop.project.distributions[pick.distribution];
         let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
-        verify_trust(workshop, distribution, &lock)?;
+        trust::verify(workshop, distribution, &lock, &pick.architectures)?;
         Ok((pick.distribution, lock))
     };
     let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
