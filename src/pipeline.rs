@@ -2,6 +2,7 @@
 //! order and decides nothing that a room can decide.
 
 mod building;
+mod bundle;
 mod check;
 mod checking;
 mod errors;
@@ -24,6 +25,7 @@ use std::{
     sync::Arc,
 };
 
+pub use bundle::{BundleError, Bundled, bundle};
 pub use check::{Checked, Found, check};
 pub use failures::{Failures, Located, stdout_failed};
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};

@@ -43,8 +43,11 @@ impl Build {
         let workshop = session.workshop()?;
         let picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
         let output = self.output.clone().unwrap_or_else(|| session.global.directory.join("out"));
-        let built =
-            pipeline::build(&workshop, &picks, &BuildOptions { output, forms: forms.clone(), locked: self.locked })?;
+        let built = pipeline::build(
+            &workshop,
+            &picks,
+            &BuildOptions { output, forms: forms.clone(), locked: self.locked || session.global.bundle.is_some() },
+        )?;
         session.reporter.result(&built, || summary(&built, &forms)).map_err(pipeline::stdout_failed)?;
         Ok(Answer::Yes)
     }

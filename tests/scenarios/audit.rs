@@ -35,10 +35,10 @@ fn a_fresh_clone_is_audited_from_the_lock_alone() {
 fn the_chain_of_trust_is_checked_down_to_the_package() {
     let mut world = World::small();
     world.build();
-    world.run(&["audit", "--verbose"]).exits(0).says(&[
-        "source-1/trixie: signed as the lock says",
-        "amd64: 2 packages are listed by signed indexes",
-    ]);
+    world
+        .run(&["audit", "--verbose"])
+        .exits(0)
+        .says(&["source-1/trixie: signed as the lock says", "amd64: 2 packages are listed by signed indexes"]);
     // The lock keeps a version that the archive has replaced.
     world.publish(|suite| suite.packages[0].1 = package("hello", "2.0").build());
     world.tier("more", "packages = [\"hello\"]\n");

@@ -7,6 +7,7 @@ mod support;
 mod archives;
 mod audit;
 mod build;
+mod bundle;
 mod check;
 mod content;
 mod expect;
