@@ -1,5 +1,8 @@
 //! Layers become images: config, OCI layout, docker archive, registry. Knows no packages.
 
+pub mod config;
+pub mod docker;
+pub mod layout;
 pub mod spec;
 
 use std::path::PathBuf;
