@@ -298,7 +298,7 @@ impl Outputs {
             let path = path.to_owned();
             move |source| OutputError::Read { path, source }
         };
-        if written.is_empty() && !path.try_exists().map_err(fail(&path))? {
+        if written.is_empty() && shared.is_empty() && !path.try_exists().map_err(fail(&path))? {
             return Ok(());
         }
         fs::create_dir_all(&self.root).map_err(|source| WriteError { path: self.root.clone(), source })?;

@@ -78,7 +78,7 @@ impl Layout {
         };
         if marker.image_layout_version != VERSION {
             let version = printable(marker.image_layout_version.as_bytes());
-            return Err(fail(format!("its version is {version:?}, and only {VERSION} is known")));
+            return Err(fail(format!("its version is {version}, and only {VERSION} is known")));
         }
         let Some(index) = read_document::<Index>(path, &[INDEX_NAME], LONGEST_INDEX, HELP)? else {
             return Err(fail(format!("it has no file {INDEX_NAME}")));
@@ -386,5 +386,5 @@ fn unknown(schema_version: u32, media_type: &str, known: [&str; 2]) -> Option<St
         return Some(format!("its schemaVersion is {schema_version}, not 2"));
     }
     let fine = media_type.is_empty() || known.contains(&media_type);
-    (!fine).then(|| format!("its mediaType is {:?}", printable(media_type.as_bytes())))
+    (!fine).then(|| format!("its mediaType is {}", printable(media_type.as_bytes())))
 }

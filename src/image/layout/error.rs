@@ -94,7 +94,7 @@ pub enum LayoutError {
         limit: u64,
     },
     /// No image of this name.
-    #[error("{} has no image {reference:?}", path.display())]
+    #[error("{} has no image \"{reference}\"", path.display())]
     #[diagnostic(code(debstrata::image::no_reference), help("{help}"))]
     NoReference {
         /// The layout.
