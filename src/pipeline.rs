@@ -7,6 +7,8 @@ mod check;
 mod checking;
 mod errors;
 mod failures;
+mod formats;
+mod images;
 mod linkage;
 mod locking;
 mod packages;
@@ -28,6 +30,8 @@ use std::{
 pub use bundle::{BundleError, Bundled, bundle};
 pub use check::{Checked, Found, check};
 pub use failures::{Failures, Located, stdout_failed};
+pub use formats::Formats;
+pub use images::BuiltImage;
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
 pub use plan::{BuildOptions, BuiltTier, OutputFile, ShownSaved};
 pub use select::{Pick, select, select_architectures, select_distributions};
@@ -59,7 +63,9 @@ type Locks = BTreeMap<usize, Lock>;
 /// Everything that failed. What was built all the same is whole, in SHA256SUMS, and in the locks.
 pub fn build(workshop: &Workshop, picks: &[Pick], options: &BuildOptions) -> Result<Vec<BuiltTier>, Failures> {
     let outputs = Outputs::new(&options.output);
+    let picks = &*images::widened(workshop, picks, &options.formats);
     let mut locks = settle_locks(workshop, picks, options.locked)?;
+    let layouts = images::layouts(workshop, picks, &outputs, &options.formats)?;
     // Another round where locked packages were gone and the locks had to move, or where the cache was
     // damaged; a third is not expected to go better.
     for attempt in 0..3 {
@@ -69,7 +75,10 @@ pub fn build(workshop: &Workshop, picks: &[Pick], options: &BuildOptions) -> Res
         }
         match round(workshop, &plans, &outputs, options) {
             Ok(round) if !round.damaged.is_empty() && attempt < 2 => {}
-            Ok(round) => return finish(workshop, locks, round, &outputs, options),
+            Ok(mut round) => {
+                images::publish(workshop, picks, &plans, &mut round, layouts, &outputs, &options.formats);
+                return finish(workshop, locks, round, &outputs, options);
+            }
             Err(Lack::Gone(gone)) if attempt < 2 => {
                 drop(plans);
                 replace_gone(workshop, picks, &mut locks, gone, options.locked)?;
@@ -89,8 +98,10 @@ fn finish(
     options: &BuildOptions,
 ) -> Result<Vec<BuiltTier>, Failures> {
     let Round { built, digests, failures, damaged } = round;
-    let sums = built.iter().flat_map(|tier| &tier.outputs).map(|output| (output.name.clone(), output.digest));
-    outputs.record(&sums.collect())?;
+    let files =
+        built.iter().flat_map(|tier| tier.outputs.iter().chain(tier.images.iter().flat_map(|image| &image.outputs)));
+    let sums = files.map(|output| (output.name.clone(), output.digest));
+    outputs.record_with(&sums.collect(), &images::shared(&built, &options.formats))?;
     for (index, mut lock) in locks {
         let distribution = &workshop.project.distributions[index];
         // Layers with other times than the manifest's are nobody's record.
