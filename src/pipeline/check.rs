@@ -81,7 +81,7 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
             .iter()
             .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
         let Some(pick) = pick else { continue };
-        for step in plan.steps.iter().filter(|step| pick.named.contains(&step.tier)) {
+        for step in plan.steps.iter().filter(|step| pick.judges(plan.distribution, step.tier)) {
             let chain = stages.of(step);
             let faults = match step.checks {
                 Some(_) => checking::faults(workshop, plan, step, &stages.chain, &changes(plan, step, &stages.chain))?,
@@ -173,15 +173,24 @@ impl<'a> Tally<'a> {
         let Self { distribution, seen, made } = self;
         let mut used: BTreeSet<(usize, usize)> = BTreeSet::new();
         let mut findings: BTreeMap<usize, Vec<Found>> = BTreeMap::new();
+        // A tier that stands for an overlay has the overlay's manifest: what is told of the one is not told
+        // of the other again, and its acceptances are judged there.
+        let overlay = |number: usize| distribution.tiers[number].stands_for.as_ref().map(|one| one.overlay);
+        let own: BTreeSet<(usize, &str, String)> =
+            made.keys().map(|(number, lint, subject, _)| (*number, *lint, subject.clone())).collect();
         for ((number, lint, ..), (finding, architectures)) in made {
             let everywhere = LINTS.iter().any(|one| one.name == lint && one.everywhere);
             if everywhere && seen.get(&number) != Some(&architectures) {
                 continue;
             }
             let tier = &distribution.tiers[number];
+            let told = overlay(number).is_some_and(|at| own.contains(&(at, lint, finding.subject.clone())));
             let accept = tier.checks.accept.iter();
             let accepting: Vec<_> = accept.enumerate().filter(|(_, one)| one.covers(lint, &finding.subject)).collect();
-            used.extend(accepting.iter().map(|(at, _)| (number, *at)));
+            used.extend(accepting.iter().map(|(at, _)| (overlay(number).unwrap_or(number), *at)));
+            if told {
+                continue;
+            }
             let mut found = found(distribution, tier, architectures, finding);
             match accepting.first() {
                 Some((_, acceptance)) => {
@@ -195,7 +204,7 @@ impl<'a> Tally<'a> {
             let tier = &distribution.tiers[number];
             checked.findings.extend(findings.remove(&number).unwrap_or_default());
             for (at, acceptance) in tier.checks.accept.iter().enumerate() {
-                if !used.contains(&(number, at)) {
+                if overlay(number).is_none() && !used.contains(&(number, at)) {
                     let finding = idle(&acceptance.lint.value, &acceptance.subject.value.0, &acceptance.lint.span);
                     checked.findings.push(found(distribution, tier, architectures.clone(), finding));
                 }
