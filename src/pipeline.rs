@@ -236,10 +236,13 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], against: Option<&Path>) -> Res
     let mut layers = 0;
     for plan in &plans {
         let mut chain = Chain::new();
-        let pick = picks.iter().find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
+        let pick = picks
+            .iter()
+            .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
         for step in &plan.steps {
             // What came along unnamed is compared where there is something to compare with.
-            let came_along = plan.tier(step).stands_for.is_some() && pick.is_some_and(|pick| !pick.named.contains(&step.tier));
+            let came_along =
+                plan.tier(step).stands_for.is_some() && pick.is_some_and(|pick| !pick.named.contains(&step.tier));
             if came_along && (plan.recorded(step).is_none() || against.is_some()) {
                 continue;
             }

@@ -1,5 +1,7 @@
 //! Whether the users that images run as are there.
 
+use std::io;
+
 use miette::{Diagnostic, SourceSpan};
 
 use super::ComposeError;
@@ -57,9 +59,7 @@ pub fn runners(distribution: &Distribution, number: usize) -> Vec<Runner<'_>> {
         let name = variant.name.value.as_str();
         let here = match tier.stands_for {
             Some(_) => stands_for(tier, below, name),
-            None => {
-                variant.overlay.is_none() && !distribution.tiers.iter().any(|other| stands_for(other, below, name))
-            }
+            None => variant.overlay.is_none() && !distribution.tiers.iter().any(|other| stands_for(other, below, name)),
         };
         let user = variant.image.user.as_deref().filter(|_| here);
         all.extend(user.map(|user| (owner, vec!["variants", name, "user"], user)));
@@ -85,10 +85,11 @@ pub fn unknown_users(
             if !is_name(name) {
                 continue;
             }
-            let known = match names(rootfs, file) {
+            let path = RootPath::from_absolute(file.as_bytes()).expect("it is absolute and plain");
+            let known = match names(rootfs, &path) {
                 Ok(known) => known,
                 Err(error) => {
-                    errors.push(error);
+                    errors.push(ComposeError::Content { path, error });
                     continue;
                 }
             };
@@ -100,7 +101,9 @@ pub fn unknown_users(
                 None if known.is_empty() => {
                     format!("there is no {file}: declare the {word} in [[{word}s]], or write a number")
                 }
-                None => format!("its {word}s are {}; declare another in [[{word}s]], or write a number", known.join(", ")),
+                None => {
+                    format!("its {word}s are {}; declare another in [[{word}s]], or write a number", known.join(", "))
+                }
             };
             let span = place_of(&tier.source, keys).unwrap_or_default();
             errors.push(ComposeError::UnknownUser(Box::new(UnknownUser {
@@ -119,11 +122,10 @@ pub fn unknown_users(
 }
 
 /// The names in a file of accounts, passwd(5) or group(5), printable; none where there is no such file.
-fn names(rootfs: &Rootfs, file: &str) -> Result<Vec<String>, ComposeError> {
-    let Ok(path) = RootPath::from_absolute(file.as_bytes()) else { return Ok(Vec::new()) };
-    let Some(Node::File { content, .. }) = rootfs.lookup(&path).map(|entry| &entry.node) else { return Ok(Vec::new()) };
+fn names(rootfs: &Rootfs, path: &RootPath) -> io::Result<Vec<String>> {
+    let Some(Node::File { content, .. }) = rootfs.lookup(path).map(|entry| &entry.node) else { return Ok(Vec::new()) };
     let mut bytes = vec![0; content.size.min(LARGEST_ACCOUNTS) as usize];
-    content.read_at(0, &mut bytes).map_err(|error| ComposeError::Content { path, error })?;
+    content.read_at(0, &mut bytes)?;
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b':').next());
     Ok(lines.filter(|name| !name.is_empty()).map(printable).collect())
 }

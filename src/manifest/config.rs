@@ -7,7 +7,7 @@ use super::{
     Image, Variant, account_name_fault,
     error::{Findings, Topic},
     scalar,
-    shape::{Fields, Value, inside},
+    shape::{self, Fields, Value},
 };
 use crate::ground::{RootPath, Spanned, nearest, printable};
 
@@ -90,10 +90,7 @@ fn account(user: Spanned<String>, findings: &mut Findings) -> Option<String> {
             _ => account_name_fault(part),
         };
         if let Some(fault) = fault {
-            let span = match part {
-                "" => user.span.clone(),
-                _ => inside(&findings.source, &user.span, &user.value, from),
-            };
+            let span = shape::part(&findings.source, &user.span, &user.value, &(from..from + part.len()));
             let help = "a user's name or number, alone or with a group: \"app\", 65532, \"app:www-data\", \"0:0\"";
             findings.error(Topic::BadValue, span, "`user` names nobody", fault).help(help);
             good = false;

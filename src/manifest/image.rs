@@ -132,18 +132,8 @@ impl Image {
     /// This one with another on top, whose word counts.
     fn under(mut self, above: &Image) -> Image {
         // In full, so that a new field must be decided on here.
-        let Image {
-            user,
-            workdir,
-            entrypoint,
-            cmd,
-            env,
-            labels,
-            annotations,
-            volumes,
-            exposed_ports,
-            stop_signal,
-        } = above;
+        let Image { user, workdir, entrypoint, cmd, env, labels, annotations, volumes, exposed_ports, stop_signal } =
+            above;
         let own = |map: &BTreeMap<String, String>| map.clone();
         // Arguments are meant for the program that stood beside them, as in Dockerfiles.
         self.cmd = cmd.clone().or(self.cmd.filter(|_| entrypoint.is_none()));

@@ -318,11 +318,7 @@ const fn image_keys() -> [Key; 10] {
         key("labels", Kind::Map(&Kind::Text), "Labels of the config."),
         key("annotations", Kind::Map(&Kind::Text), "Annotations of the manifest."),
         key("volumes", Kind::List(&Kind::Path), "Volumes."),
-        key(
-            "exposed-ports",
-            Kind::List(&Kind::Either(&[Kind::Id, Kind::Line])),
-            "Ports, such as 8080 or \"53/udp\".",
-        ),
+        key("exposed-ports", Kind::List(&Kind::Either(&[Kind::Id, Kind::Line])), "Ports, such as 8080 or \"53/udp\"."),
         key("stop-signal", Kind::Either(&[Kind::Id, Kind::Line]), "The signal that ends it."),
     ]
 }

@@ -379,7 +379,8 @@ impl Remarks {
         *self.composed.entry(title.clone()).or_default() += 1;
         // What an overlay's own tier was told of is not told again of every tier that it is on top of.
         let overlay = plan.tier(step).stands_for.as_ref().map(|overlaid| overlaid.overlay);
-        let overlay = overlay.map(|overlay| format!("{}/{}", plan.distribution.name, plan.distribution.tiers[overlay].name));
+        let overlay =
+            overlay.map(|overlay| format!("{}/{}", plan.distribution.name, plan.distribution.tiers[overlay].name));
         for remark in &composed.remarks {
             let text = remark.to_string();
             if overlay.as_ref().is_some_and(|overlay| self.made.contains_key(&(overlay.clone(), text.clone()))) {

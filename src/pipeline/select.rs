@@ -8,7 +8,7 @@ use super::Failures;
 use crate::{
     debian::Architecture,
     ground::{Class, Failure, nearest},
-    manifest::{Distribution, Project, Tier},
+    manifest::{Distribution, Project, Tier, images},
 };
 
 /// What is asked for of one distribution.
@@ -144,6 +144,12 @@ fn unknown_tier(project: &Project, name: &str) -> SelectError {
     };
     let (full, own) = (names(&|_| true), names(&|tier| tier.stands_for.is_none()));
     let short = full.iter().filter_map(|name| name.split_once('/')).map(|(_, tier)| tier);
+    if let Some((distribution, tier)) = image_of(project, name) {
+        return SelectError {
+            message: format!("{name:?} is an image, not a tier"),
+            help: format!("its layers are those of {distribution}/{tier}: name that"),
+        };
+    }
     let near = if name.contains('/') { nearest(name, full.iter().map(String::as_str)) } else { nearest(name, short) };
     SelectError {
         message: format!("no tier is called {name:?}"),
@@ -152,6 +158,17 @@ fn unknown_tier(project: &Project, name: &str) -> SelectError {
             None => format!("tiers are {}", own.join(", ")),
         },
     }
+}
+
+/// The tier whose chain an image of this name has.
+fn image_of<'a>(project: &'a Project, name: &str) -> Option<(&'a str, &'a str)> {
+    let (wanted, name) = name.split_once('/').map_or((None, name), |(wanted, name)| (Some(wanted), name));
+    let mut each = project.distributions.iter().filter(|one| wanted.is_none_or(|wanted| wanted == one.name));
+    each.find_map(|one| {
+        let mut images = (0..one.tiers.len()).flat_map(|tier| images(one, tier));
+        let image = images.find(|image| image.name == name)?;
+        Some((one.name.as_str(), one.tiers[image.tier].name.as_str()))
+    })
 }
 
 /// One `--arch`.

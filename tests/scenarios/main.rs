@@ -19,5 +19,6 @@ mod show;
 mod sources;
 mod status;
 mod trust;
+mod variants;
 mod why;
 mod world;
