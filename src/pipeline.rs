@@ -34,7 +34,7 @@ pub use formats::Formats;
 pub use images::BuiltImage;
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
 pub use plan::{BuildOptions, BuiltTier, OutputFile, ShownSaved};
-pub use select::{Pick, select, select_architectures, select_distributions};
+pub use select::{Pick, select, select_architectures, select_distributions, with_overlays};
 pub use show::{ShownLayer, ShownPackage, ShownTier, show};
 pub use why::{Asked, why};
 pub use workshop::{Settings, Warnings, Workshop};
@@ -229,7 +229,16 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], against: Option<&Path>) -> Res
     let mut layers = 0;
     for plan in &plans {
         let mut chain = Chain::new();
+        let pick = picks
+            .iter()
+            .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
         for step in &plan.steps {
+            // What came along unnamed is compared where there is something to compare with.
+            let came_along =
+                plan.tier(step).stands_for.is_some() && pick.is_some_and(|pick| !pick.named.contains(&step.tier));
+            if came_along && (plan.recorded(step).is_none() || against.is_some()) {
+                continue;
+            }
             let composed = compose_tier(plan, step, &chain, &packages)?;
             chain.insert(step.tier, composed);
             let changes = changes(plan, step, &chain);

@@ -379,8 +379,16 @@ impl Remarks {
     fn add(&mut self, plan: &Plan<'_>, step: &Step, composed: &Composed) {
         let title = plan.title(step);
         *self.composed.entry(title.clone()).or_default() += 1;
+        // What an overlay's own tier was told of is not told again of every tier that it is on top of.
+        let overlay = plan.tier(step).stands_for.as_ref().map(|overlaid| overlaid.overlay);
+        let overlay =
+            overlay.map(|overlay| format!("{}/{}", plan.distribution.name, plan.distribution.tiers[overlay].name));
         for remark in &composed.remarks {
-            let key = (title.clone(), remark.to_string());
+            let text = remark.to_string();
+            if overlay.as_ref().is_some_and(|overlay| self.made.contains_key(&(overlay.clone(), text.clone()))) {
+                continue;
+            }
+            let key = (title.clone(), text);
             self.made.entry(key).or_insert_with(|| (0, remark.clone())).0 += 1;
         }
     }

@@ -20,5 +20,6 @@ mod show;
 mod sources;
 mod status;
 mod trust;
+mod variants;
 mod why;
 mod world;
