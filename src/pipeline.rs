@@ -5,6 +5,7 @@ mod building;
 mod check;
 mod checking;
 mod errors;
+mod evidence;
 mod failures;
 mod linkage;
 mod locking;
@@ -24,6 +25,7 @@ use std::{
 };
 
 pub use check::{Checked, Found, check};
+pub use evidence::{Document, Evidence, evidence};
 pub use failures::{Failures, Located, stdout_failed};
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
 pub use plan::{BuildOptions, BuiltTier, OutputFile, ShownSaved};
