@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::origin::{Bringer, Origins};
 pub use super::origin::Finished;
+use super::origin::{Bringer, Origins};
 use crate::{
     ground::{RootPath, Sha256, printable},
     rootfs::{LinkGroup, Node},
@@ -58,7 +58,8 @@ pub fn lines(finished: &Finished<'_>) -> Vec<u8> {
     let Some((stage, tree)) = finished.stages.last().zip(finished.tree()) else { return Vec::new() };
     let accounts = &stage.composed.accounts;
     let users: BTreeMap<u32, &str> = accounts.users.iter().rev().map(|user| (user.uid, user.name.as_str())).collect();
-    let groups: BTreeMap<u32, &str> = accounts.groups.iter().rev().map(|group| (group.gid, group.name.as_str())).collect();
+    let groups: BTreeMap<u32, &str> =
+        accounts.groups.iter().rev().map(|group| (group.gid, group.name.as_str())).collect();
     let title = |stage: usize| titles.get(stage).map_or("", String::as_str);
     let named = |number: usize| packages.get(number).map_or("", |own| &*own.input.name.name);
     let mut firsts: BTreeMap<LinkGroup, &RootPath> = BTreeMap::new();

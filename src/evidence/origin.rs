@@ -123,7 +123,9 @@ impl<'a> Origins<'a> {
     pub(super) fn of(&self, path: &RootPath, entry: &Entry) -> Bringer {
         let stage = |tier: &str| self.titles.get(tier).copied();
         match &entry.origin {
-            Origin::Package(name) => self.packages.get(&*name.name).map_or(Bringer::Implied, |number| Bringer::Package(*number)),
+            Origin::Package(name) => {
+                self.packages.get(&*name.name).map_or(Bringer::Implied, |number| Bringer::Package(*number))
+            }
             Origin::Implied => Bringer::Implied,
             Origin::Declared { tier, key, span } => {
                 let Some((stage, here)) = stage(tier).and_then(|stage| Some((stage, self.finished.stages.get(stage)?)))

@@ -123,12 +123,7 @@ struct Builder {
 
 impl Hashed {
     fn resource(&self) -> Resource<'_> {
-        Resource {
-            name: &self.name,
-            uri: None,
-            digest: Digests { sha256: self.sha256 },
-            annotations: BTreeMap::new(),
-        }
+        Resource { name: &self.name, uri: None, digest: Digests { sha256: self.sha256 }, annotations: BTreeMap::new() }
     }
 }
 

@@ -146,8 +146,7 @@ pub(super) fn document(
     kind: Evidence,
 ) -> Result<Vec<u8>, Failures> {
     let tiers = plan.distribution.chain(step.tier);
-    let steps: Vec<&Step> =
-        tiers.iter().filter_map(|tier| plan.steps.iter().find(|step| step.tier == *tier)).collect();
+    let steps: Vec<&Step> = tiers.iter().filter_map(|tier| plan.steps.iter().find(|step| step.tier == *tier)).collect();
     let inputs: Vec<_> = steps.iter().map(|step| inputs(plan, step, packages)).collect();
     let stages = steps.iter().zip(&inputs).map(|(step, inputs)| Stage {
         tier: plan.tier(step),

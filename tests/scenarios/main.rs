@@ -15,6 +15,7 @@ mod limits;
 mod linked;
 mod lock;
 mod packages;
+mod sbom;
 mod show;
 mod sources;
 mod status;

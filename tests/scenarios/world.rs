@@ -106,7 +106,7 @@ impl World {
     pub fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
         let mut command = self.project.command();
         command.args(arguments).envs(variables.iter().copied());
-        let takes_one = ["build", "audit", "show", "check", "why"].iter().any(|verb| arguments.contains(verb));
+        let takes_one = ["build", "audit", "show", "check", "why", "sbom"].iter().any(|verb| arguments.contains(verb));
         if takes_one && !arguments.contains(&"--arch") {
             command.args(["--arch", "amd64"]);
         }

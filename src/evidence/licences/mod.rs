@@ -96,12 +96,10 @@ pub fn read(bytes: &[u8], more: u64) -> Licences {
 /// Keeps a text under its identifier, and gives that.
 fn note(name: &str, text: &str, more: u64, texts: &mut BTreeMap<String, Text>) -> String {
     let digest = Sha256::of(format!("{name}\n{text}\n{more}").as_bytes()).to_string();
-    let shown: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
-        .take(SHOWN_NAME)
-        .collect();
-    let id = format!("LicenseRef-{}-{}", shown.trim_matches('-'), &digest[..12]).replace("--", "-");
+    let shown: String = name.chars().take(SHOWN_NAME).collect();
+    let words = shown.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').filter(|word| !word.is_empty());
+    let words: Vec<_> = words.chain([&digest[..12]]).collect();
+    let id = format!("LicenseRef-{}", words.join("-"));
     texts.entry(id.clone()).or_insert_with(|| Text { name: shorten(name), text: clean(text, more) });
     id
 }
@@ -121,7 +119,8 @@ fn clean(text: &str, more: u64) -> String {
         end -= 1;
     }
     let (kept, cut) = text.split_at(end);
-    let lines: Vec<_> = kept.lines().map(|line| printable(line.trim_end().replace('\t', "        ").as_bytes())).collect();
+    let lines: Vec<_> =
+        kept.lines().map(|line| printable(line.trim_end().replace('\t', "        ").as_bytes())).collect();
     let mut clean = lines.join("\n").trim_matches('\n').to_owned();
     match (cut.len() as u64).saturating_add(more) {
         0 if clean.is_empty() => clean.push_str("The copyright file has no text for this name."),
@@ -147,11 +146,14 @@ mod tests {
     fn expressions() {
         for (body, expected) in [
             ("Files: *\nLicense: Expat\n", "MIT"),
-            ("Files: *\nLicense: GPL-1+ or Artistic\n\nFiles: x\nLicense: GPL-1+\n", "GPL-1.0-or-later AND (Artistic-1.0-Perl OR GPL-1.0-or-later)"),
+            (
+                "Files: *\nLicense: GPL-1+ or Artistic\n\nFiles: x\nLicense: GPL-1+\n",
+                "GPL-1.0-or-later AND (Artistic-1.0-Perl OR GPL-1.0-or-later)",
+            ),
             ("Files: *\nLicense: MIT\n\nFiles: x\nLicense: Expat\n", "MIT"),
             ("License: ISC\n You may.\n", "ISC"),
-            ("Files: *\nLicense: mine\n\nLicense: mine\n You may.\n", "LicenseRef-mine-3bc12aa1f0aa"),
-            ("Files: *\nLicense: mine or Expat\n You may.\n", "MIT OR LicenseRef-mine-3bc12aa1f0aa"),
+            ("Files: *\nLicense: mine\n\nLicense: mine\n You may.\n", "LicenseRef-mine-c5d8cb6c7fd7"),
+            ("Files: *\nLicense: mine or Expat\n You may.\n", "MIT OR LicenseRef-mine-c5d8cb6c7fd7"),
         ] {
             assert_eq!(expression(body), expected, "{body}");
         }
@@ -159,7 +161,8 @@ mod tests {
 
     #[test]
     fn texts_are_kept_once_and_safe() {
-        let body = "Files: *\nLicense: a/b \u{1b}[2J\n You\tmay.\x1b[2J\n .\n Always.\n\nFiles: y\nLicense: a/b \u{1b}[2J\n";
+        let body =
+            "Files: *\nLicense: a/b \u{1b}[2J\n You\tmay.\x1b[2J\n .\n Always.\n\nFiles: y\nLicense: a/b \u{1b}[2J\n";
         let found = read(format!("{HEAD}{body}").as_bytes(), 0);
         let texts: Vec<_> = found.texts.values().map(|text| (text.name.as_str(), text.text.as_str())).collect();
         assert_eq!(texts, [("a/b \\u{1b}[2J", "You        may.\\u{1b}[2J\n\nAlways.")]);

@@ -167,11 +167,7 @@ pub fn document(bill: &Bill) -> Vec<u8> {
         spec_version: "1.6",
         serial_number: String::new(),
         version: 1,
-        metadata: Metadata {
-            timestamp: bill.moment(),
-            tools: Tools { components: vec![tool] },
-            component: described,
-        },
+        metadata: Metadata { timestamp: bill.moment(), tools: Tools { components: vec![tool] }, component: described },
         components,
         dependencies,
     };

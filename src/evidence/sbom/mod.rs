@@ -223,12 +223,7 @@ fn package(own: &Own<'_>, tree: &Rootfs, system: &System, copyrights: &Copyright
         None => (None, own_copyright(own).map(|(path, content)| copyrights.read(path, content)).transpose()?),
     };
     Ok(Package {
-        purl: purl(
-            &system.id,
-            system.version.as_deref(),
-            (name, version, architecture),
-            (&source.0, &source.1),
-        ),
+        purl: purl(&system.id, system.version.as_deref(), (name, version, architecture), (&source.0, &source.1)),
         name: printable(name.as_bytes()),
         version: printable(version.as_bytes()),
         architecture: printable(architecture.as_bytes()),

@@ -48,8 +48,16 @@ mod tests {
     #[test]
     fn names_and_versions_are_escaped() {
         for (package, source, expected) in [
-            (("libstdc++6", "14.2.0-19", "amd64"), ("gcc-14", "14.2.0-19"), "libstdc%2B%2B6@14.2.0-19?arch=amd64&distro=debian-13&upstream=gcc-14"),
-            (("zlib1g", "1:1.3+b1", "arm64"), ("zlib", "1:1.3"), "zlib1g@1:1.3%2Bb1?arch=arm64&distro=debian-13&upstream=zlib%401:1.3"),
+            (
+                ("libstdc++6", "14.2.0-19", "amd64"),
+                ("gcc-14", "14.2.0-19"),
+                "libstdc%2B%2B6@14.2.0-19?arch=amd64&distro=debian-13&upstream=gcc-14",
+            ),
+            (
+                ("zlib1g", "1:1.3+b1", "arm64"),
+                ("zlib", "1:1.3"),
+                "zlib1g@1:1.3%2Bb1?arch=arm64&distro=debian-13&upstream=zlib%401:1.3",
+            ),
             (("a", "2~rc1", "all"), ("a", "2~rc1"), "a@2~rc1?arch=all&distro=debian-13"),
             (("a", "1 &?#%/é", "all"), ("a", "1 &?#%/é"), "a@1%20%26%3F%23%25%2F%C3%A9?arch=all&distro=debian-13"),
         ] {

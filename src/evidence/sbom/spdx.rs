@@ -198,8 +198,7 @@ pub fn document(bill: &Bill) -> Vec<u8> {
     };
     // The place that SPDX 2.3 (6.5) gives documents whose maker has none of its own.
     let name = escape(&format!("{}-{}", bill.title(), bill.architecture));
-    document.document_namespace =
-        format!("https://spdx.org/spdxdocs/debstrata-{name}-{}", identity::uuid(&document));
+    document.document_namespace = format!("https://spdx.org/spdxdocs/debstrata-{name}-{}", identity::uuid(&document));
     identity::bytes(&document)
 }
 
