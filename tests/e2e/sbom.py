@@ -11,11 +11,11 @@ import sys
 import cyclonedx.schema
 import cyclonedx.validation.json
 import google.protobuf.json_format
+import in_toto_attestation.predicates.provenance.v1.provenance_pb2 as slsa
 import in_toto_attestation.v1.statement_pb2
 import license_expression
 import spdx_tools.spdx.parser.parse_anything
 import spdx_tools.spdx.validation.document_validator
-import in_toto_attestation.predicates.provenance.v1.provenance_pb2 as slsa
 
 from common import ROOT, chain, debstrata, distributions, expect, host, lock_of, main, run, scratch, tiers
 
@@ -90,9 +90,8 @@ def provenance_is_a_statement():
         read = json.loads(text)
         google.protobuf.json_format.ParseDict(read["predicate"], slsa.Provenance())
         layer = ROOT / "out" / distribution / host() / f"{tier}.tar.gz"
-        diff_id = lock_of(ROOT, distribution)["outputs"]
         tar = run("sh", "-c", f"gzip -dc '{layer}' | sha256sum").stdout.split()[0]
-        expect(statement.subject[0].digest["sha256"] == tar, f"{distribution}/{tier}: another layer: {diff_id}")
+        expect(statement.subject[0].digest["sha256"] == tar, f"{distribution}/{tier}: another layer")
 
 
 def syft_finds_the_same():
