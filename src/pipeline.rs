@@ -6,6 +6,7 @@ mod bundle;
 mod check;
 mod checking;
 mod errors;
+mod evidence;
 mod failures;
 mod formats;
 mod images;
@@ -29,6 +30,7 @@ use std::{
 
 pub use bundle::{BundleError, Bundled, bundle};
 pub use check::{Checked, Found, check};
+pub use evidence::{Document, Evidence, evidence};
 pub use failures::{Failures, Located, stdout_failed};
 pub use formats::Formats;
 pub use images::BuiltImage;

@@ -8,6 +8,7 @@ mod check;
 mod lock;
 mod progress;
 mod report;
+mod sbom;
 mod show;
 mod surroundings;
 mod why;
@@ -100,6 +101,8 @@ enum Verb {
     Check(check::Check),
     /// What the tiers are made of
     Show(show::Show),
+    /// Bills of materials, licences and provenance of a tier
+    Sbom(sbom::Sbom),
     /// How a package or a path came to be in a tier, or what keeps it out
     Why(why::AskWhy),
 }
@@ -123,6 +126,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Audit(verb) => verb.run(&session),
         Verb::Check(verb) => verb.run(&session),
         Verb::Show(verb) => verb.run(&session),
+        Verb::Sbom(verb) => verb.run(&session),
         Verb::Why(verb) => verb.run(&session),
     };
     match answer {

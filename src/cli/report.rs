@@ -76,8 +76,14 @@ impl Reporter {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
+        self.bytes(text.as_bytes())
+    }
+
+    /// A result that is a document: its bytes as they are.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> std::io::Result<()> {
+        self.progress.clear();
         let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             // The reader has seen enough (`| head`).
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             other => other,

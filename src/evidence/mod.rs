@@ -1,10 +1,18 @@
-//! What is shown or proven about finished things: tables, verdicts, reasons, lints. Knows not how to
-//! build.
+//! What is shown or proven about finished things: tables, verdicts, reasons, lints, bills of materials,
+//! provenance. Knows not how to build.
 
 pub mod changes;
+mod error;
+pub mod files;
 pub mod kept_out;
+pub mod licences;
 pub mod lints;
+mod origin;
+pub mod provenance;
 pub mod relations;
+pub mod sbom;
 pub mod table;
 pub mod verdict;
 pub mod why;
+
+pub use error::EvidenceError;

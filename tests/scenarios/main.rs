@@ -16,6 +16,7 @@ mod limits;
 mod linked;
 mod lock;
 mod packages;
+mod sbom;
 mod show;
 mod sources;
 mod status;

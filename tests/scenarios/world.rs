@@ -116,7 +116,8 @@ impl World {
 
     fn run_command(&self, mut command: assert_cmd::Command, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
         command.args(arguments).envs(variables.iter().copied());
-        let takes_one = ["build", "audit", "show", "check", "why", "bundle"].iter().any(|verb| arguments.contains(verb));
+        let takes_one = ["build", "audit", "show", "check", "why", "bundle", "sbom"];
+        let takes_one = takes_one.iter().any(|verb| arguments.contains(verb));
         if takes_one && !arguments.contains(&"--arch") {
             command.args(["--arch", "amd64"]);
         }
