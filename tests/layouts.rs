@@ -19,6 +19,9 @@ use debstrata::{
 };
 use miette::Diagnostic as _;
 
+/// What is wrong, how it came to be, and what is said.
+type Case<'a, F> = (&'a str, &'a F, &'a str);
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -146,7 +149,7 @@ fn names_that_are_not_there_or_not_alone() {
 
 #[test]
 fn folders_that_are_no_layouts() {
-    let cases: [(&str, &dyn Fn(&Path), &str); 9] = [
+    let cases: [Case<'_, dyn Fn(&Path)>; 9] = [
         ("gone", &|path| fs::remove_dir_all(path).unwrap(), "there is no such folder"),
         ("no marker", &|path| fs::remove_file(path.join("oci-layout")).unwrap(), "it has no file oci-layout"),
         ("no index", &|path| fs::remove_file(path.join("index.json")).unwrap(), "it has no file index.json"),
@@ -191,7 +194,7 @@ fn folders_that_are_no_layouts() {
 #[test]
 fn blobs_that_lie() {
     let outside = tempfile::NamedTempFile::new().unwrap();
-    let cases: [(&str, &dyn Fn(&Folder, &Path), &str); 6] = [
+    let cases: [Case<'_, dyn Fn(&Folder, &Path)>; 6] = [
         ("gone", &|_, blob| fs::remove_file(blob).unwrap(), "has no blob sha256:"),
         ("truncated", &|_, blob| fs::write(blob, "layer of amd6").unwrap(), "it has 13 bytes, its descriptor says 14"),
         ("altered", &|_, blob| fs::write(blob, "layer of evil.").unwrap(), "its bytes are sha256:"),
