@@ -19,6 +19,9 @@ use debstrata::{
 };
 use miette::Diagnostic as _;
 
+/// What is wrong, how it came to be, and what is said.
+type Case<'a> = (&'a str, &'a dyn Fn(&Folder), &'a str);
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -32,6 +35,11 @@ impl Folder {
 
     fn blob(&self, digest: Digest) -> PathBuf {
         blobs_folder(self.path()).join(digest.0.to_string())
+    }
+
+    /// The layer for amd64 of [`Folder::with`].
+    fn layer(&self) -> PathBuf {
+        self.blob(Digest(Sha256::of(b"layer of amd64")))
     }
 
     /// A layout with the image `cc` for these architectures; what its only layer holds is its architecture.
@@ -146,42 +154,42 @@ fn names_that_are_not_there_or_not_alone() {
 
 #[test]
 fn folders_that_are_no_layouts() {
-    let cases: [(&str, &dyn Fn(&Path), &str); 9] = [
-        ("gone", &|path| fs::remove_dir_all(path).unwrap(), "there is no such folder"),
-        ("no marker", &|path| fs::remove_file(path.join("oci-layout")).unwrap(), "it has no file oci-layout"),
-        ("no index", &|path| fs::remove_file(path.join("index.json")).unwrap(), "it has no file index.json"),
+    let cases: [Case<'_>; 9] = [
+        ("gone", &|it| fs::remove_dir_all(it.path()).unwrap(), "there is no such folder"),
+        ("no marker", &|it| fs::remove_file(it.path().join("oci-layout")).unwrap(), "it has no file oci-layout"),
+        ("no index", &|it| fs::remove_file(it.path().join("index.json")).unwrap(), "it has no file index.json"),
         (
             "another version",
-            &|path| fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"9\u001b"}"#).unwrap(),
+            &|it| fs::write(it.path().join("oci-layout"), r#"{"imageLayoutVersion":"9\u001b"}"#).unwrap(),
             "only 1.0.0 is known",
         ),
-        ("a long marker", &|path| fs::write(path.join("oci-layout"), [b' '; 5000]).unwrap(), "longer than the 4096"),
-        ("no JSON", &|path| fs::write(path.join("index.json"), "nonsense").unwrap(), "is malformed"),
+        ("a long marker", &|it| fs::write(it.path().join("oci-layout"), [b' '; 5000]).unwrap(), "longer than the 4096"),
+        ("no JSON", &|it| fs::write(it.path().join("index.json"), "nonsense").unwrap(), "is malformed"),
         (
             "a huge index",
-            &|path| fs::File::create(path.join("index.json")).unwrap().set_len(1 << 40).unwrap(),
+            &|it| fs::File::create(it.path().join("index.json")).unwrap().set_len(1 << 40).unwrap(),
             "longer than the 8388608",
         ),
         (
             "a linked index",
-            &|path| {
-                fs::rename(path.join("index.json"), path.join("other")).unwrap();
-                symlink("other", path.join("index.json")).unwrap();
+            &|it| {
+                fs::rename(it.path().join("index.json"), it.path().join("other")).unwrap();
+                symlink("other", it.path().join("index.json")).unwrap();
             },
             "is a symbolic link",
         ),
         (
             "another algorithm",
-            &|path| {
-                let text = fs::read_to_string(path.join("index.json")).unwrap().replace("sha256:", "sha512:");
-                fs::write(path.join("index.json"), text).unwrap();
+            &|it| {
+                let text = fs::read_to_string(it.path().join("index.json")).unwrap().replace("sha256:", "sha512:");
+                fs::write(it.path().join("index.json"), text).unwrap();
             },
             "is malformed",
         ),
     ];
     for (what, spoil, says) in cases {
         let folder = Folder::with(&["amd64"]);
-        spoil(folder.path());
+        spoil(&folder);
         let error = Layout::open(folder.path()).map(drop).unwrap_err();
         assert!(error.to_string().contains(says), "{what}: {error}");
         assert_eq!(error.class(), Class::User, "{what}");
@@ -191,32 +199,32 @@ fn folders_that_are_no_layouts() {
 #[test]
 fn blobs_that_lie() {
     let outside = tempfile::NamedTempFile::new().unwrap();
-    let cases: [(&str, &dyn Fn(&Folder, &Path), &str); 6] = [
-        ("gone", &|_, blob| fs::remove_file(blob).unwrap(), "has no blob sha256:"),
-        ("truncated", &|_, blob| fs::write(blob, "layer of amd6").unwrap(), "it has 13 bytes, its descriptor says 14"),
-        ("altered", &|_, blob| fs::write(blob, "layer of evil.").unwrap(), "its bytes are sha256:"),
+    let cases: [Case<'_>; 6] = [
+        ("gone", &|it| fs::remove_file(it.layer()).unwrap(), "has no blob sha256:"),
+        ("truncated", &|it| fs::write(it.layer(), "layer of amd6").unwrap(), "it has 13 bytes, its descriptor says 14"),
+        ("altered", &|it| fs::write(it.layer(), "layer of evil.").unwrap(), "its bytes are sha256:"),
         (
             "a link to outside",
-            &|_, blob| {
+            &|it| {
                 fs::write(outside.path(), "layer of amd64").unwrap();
-                fs::remove_file(blob).unwrap();
-                symlink(outside.path(), blob).unwrap();
+                fs::remove_file(it.layer()).unwrap();
+                symlink(outside.path(), it.layer()).unwrap();
             },
             "is a symbolic link",
         ),
         (
             "a linked folder",
-            &|folder, _| {
-                fs::rename(folder.path().join("blobs/sha256"), folder.path().join("elsewhere")).unwrap();
-                symlink("../elsewhere", folder.path().join("blobs/sha256")).unwrap();
+            &|it| {
+                fs::rename(it.path().join("blobs/sha256"), it.path().join("elsewhere")).unwrap();
+                symlink("../elsewhere", it.path().join("blobs/sha256")).unwrap();
             },
             "is a symbolic link",
         ),
         (
             "a folder",
-            &|_, blob| {
-                fs::remove_file(blob).unwrap();
-                fs::create_dir(blob).unwrap();
+            &|it| {
+                fs::remove_file(it.layer()).unwrap();
+                fs::create_dir(it.layer()).unwrap();
             },
             "no regular file",
         ),
@@ -226,7 +234,7 @@ fn blobs_that_lie() {
         let layout = folder.open();
         let (_, manifest) = layout.choose(&layout.resolve("cc").unwrap(), &platform("amd64", None)).unwrap();
         let layer = &manifest.layers[0];
-        spoil(&folder, &folder.blob(layer.digest));
+        spoil(&folder);
         for result in [layout.read(layer, 100).map(drop), layout.verify(layer)] {
             let error = result.unwrap_err();
             assert!(error.to_string().contains(says), "{what}: {error}");

@@ -14,22 +14,17 @@ use debstrata::{
 };
 
 /// Holds every document of a layout against the schema of its kind.
-const JUDGE: &str = r#"
+const JUDGE: &str = r##"
 import json, pathlib, sys
 import jsonschema
 schemas = pathlib.Path("/usr/share/gocode/src/github.com/opencontainers/image-spec/schema")
-store = {}
-for path in schemas.glob("*.json"):
-    schema = json.loads(path.read_text())
-    store["https://opencontainers.org/schema/" + path.name] = schema
-    # References between them are relative to where each says it lives.
-    for base in ("https://opencontainers.org/schema/", "https://opencontainers.org/schema/image/",
-                 "https://opencontainers.org/schema/image/index/", "https://opencontainers.org/schema/descriptor/"):
-        store[base + path.name] = schema
+# References between schemas are relative to where each says it lives; only the last part counts here.
+def fetch(uri):
+    return json.loads((schemas / uri.split("#")[0].rsplit("/", 1)[1]).read_text())
 judged = []
 def judge(kind, text):
     schema = json.loads((schemas / f"{kind}.json").read_text())
-    resolver = jsonschema.RefResolver(schema["id"] if "id" in schema else schema["$id"], schema, store)
+    resolver = jsonschema.RefResolver(schema["id"], schema, handlers={"https": fetch})
     jsonschema.Draft4Validator(schema, resolver=resolver, format_checker=jsonschema.draft4_format_checker).validate(json.loads(text))
     judged.append(kind)
     return json.loads(text)
@@ -51,7 +46,7 @@ try:
 except jsonschema.ValidationError:
     pass
 print(*sorted(judged))
-"#;
+"##;
 
 fn image(folder: &Path, name: &str, architecture: &str, settings: Settings, forms: &[Form]) -> Image {
     let layer = |form: &Form| {

@@ -52,10 +52,11 @@ pub struct BuiltImage {
 /// The images of the named tiers, by name, with the tiers that they are images of.
 fn planned(distribution: &Distribution, named: &[usize]) -> BTreeMap<String, (usize, Planned)> {
     let mut all = BTreeMap::new();
-    // A tier that stands for another one with an overlay comes after it, and has the same name as the image.
     for tier in named {
         for image in manifest::images(distribution, *tier) {
-            all.entry(image.name.clone()).or_insert((*tier, image));
+            // A tier that stands for another one with an overlay is known by that one's name.
+            let of = distribution.tiers[*tier].stands_for.as_ref().map_or(*tier, |one| one.below);
+            all.entry(image.name.clone()).or_insert((of, image));
         }
     }
     all
