@@ -3,6 +3,7 @@
 //!
 //! A type enters this room when two rooms need it. Nothing here knows Debian.
 
+mod base64;
 mod class;
 mod event;
 mod links;
@@ -14,6 +15,7 @@ mod size;
 mod source;
 mod write;
 
+pub use base64::{from_base64, to_base64};
 pub use class::{Class, Failure};
 pub use event::{Event, Observer, Silent, Work};
 pub use links::{TooManyLinks, follow};

@@ -1,5 +1,7 @@
 //! Layers become images: config, OCI layout, docker archive, registry. Knows no packages.
 
+pub mod reference;
+pub mod registry;
 pub mod spec;
 
 use std::path::PathBuf;
