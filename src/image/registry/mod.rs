@@ -22,6 +22,7 @@ pub use client::{Access, Repository};
 pub use credentials::{Credentials, Login};
 pub use error::RegistryError;
 pub use manifest::{Document, MOST_MANIFEST, Put};
+pub(crate) use push::clashes;
 pub use push::{How, Pushed, PushedBlob, PushedManifest, PushedTag, Wanted, push};
 pub use source::{Blobs, Folder};
 

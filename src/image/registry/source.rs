@@ -77,6 +77,12 @@ impl Folder {
 
 impl Blobs for Folder {
     fn open(&self, blob: &Descriptor, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        self.open_at(blob, from)
+    }
+}
+
+impl Folder {
+    fn open_at(&self, blob: &Descriptor, from: u64) -> io::Result<Box<dyn Read + '_>> {
         let file = open_regular(&self.root.join("blobs/sha256").join(blob.digest.0.to_string()))?;
         let size = file.metadata()?.len();
         if size != blob.size {
@@ -94,6 +100,20 @@ impl Blobs for Folder {
             }
         }
         Ok(Box::new(checked))
+    }
+}
+
+/// Several layouts: a blob is of the first that has it.
+impl Blobs for Vec<Folder> {
+    fn open(&self, blob: &Descriptor, from: u64) -> io::Result<Box<dyn Read + '_>> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for folder in self {
+            match folder.open_at(blob, from) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => last = error,
+                found => return found,
+            }
+        }
+        Err(last)
     }
 }
 
