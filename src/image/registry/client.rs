@@ -11,8 +11,8 @@ use crate::{
 
 /// Redirects in a row: a registry to its store, and that store's own move.
 const MOST_REDIRECTS: usize = 5;
-/// How many times one request may be answered with 401: for want of a token, and for one that ended.
-const MOST_LOGINS: usize = 2;
+/// How many times one request may be answered with 401: for want of a token, and for those that other threads saw end.
+const MOST_LOGINS: usize = 3;
 /// The longest error that is read, in bytes.
 const LONGEST_WORDS: u64 = 64 << 10;
 
