@@ -653,12 +653,7 @@ fn credentials_of_the_host() {
         (".docker/config.json", format!(r#"{{"auths":{{"{host}":{{"auth":"{good}"}}}}}}"#), true, ""),
         (".docker/config.json", format!(r#"{{"credHelpers":{{"{host}":"test"}}}}"#), true, ""),
         (".docker/config.json", r#"{"credsStore":"test","auths":{}}"#.to_owned(), true, ""),
-        (
-            ".docker/config.json",
-            format!(r#"{{"credHelpers":{{"{host}":"broken"}}}}"#),
-            false,
-            "docker-credential-broken: exit status: 3",
-        ),
+        (".docker/config.json", format!(r#"{{"credHelpers":{{"{host}":"broken"}}}}"#), false, "exit status: 3"),
         (
             ".docker/config.json",
             format!(r#"{{"auths":{{"{host}":{{"auth":"bWU6d3JvbmcK"}}}}}}"#),

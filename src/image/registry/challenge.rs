@@ -42,7 +42,7 @@ pub(super) fn challenges(header: &str) -> Vec<Challenge> {
 
 fn token(text: &str) -> (&str, &str) {
     let stops = |b: &u8| !(b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(b));
-    text.split_at(text.as_bytes().iter().position(|b| stops(b)).unwrap_or(text.len()))
+    text.split_at(text.as_bytes().iter().position(stops).unwrap_or(text.len()))
 }
 
 fn read_value(text: &str) -> Option<(String, &str)> {

@@ -88,7 +88,7 @@ impl Opens for Rest<'_, '_> {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         let Self { source, at } = self;
         let mut open = source.open.borrow_mut();
-        if !open.as_ref().is_some_and(|(now, _)| now == at) {
+        if open.as_ref().is_none_or(|(now, _)| now != at) {
             *open = None;
             *open = Some((*at, source.blobs.open(source.blob, *at)?));
         }
