@@ -490,7 +490,7 @@ fn upload(shared: &Shared, state: &mut State, asked: &Asked, repo: &str, id: &st
             None => answer,
         };
     }
-    if !state.uploads.get(id).is_some_and(|(of, _)| of == repo) {
+    if state.uploads.get(id).is_none_or(|(of, _)| of != repo) {
         return error(404, "BLOB_UPLOAD_UNKNOWN");
     }
     if value("state").as_deref() != Some("a%2Fb") {
