@@ -53,7 +53,7 @@ impl World {
     fn two_images(&mut self) -> Vec<Wanted> {
         let shared = b"shared".to_vec();
         let (one, _) = self.layout.manifest("{\"a\":1}", &[shared.clone(), large()]);
-        let (two, _) = self.layout.manifest("{\"a\":2}", &[shared.clone()]);
+        let (two, _) = self.layout.manifest("{\"a\":2}", std::slice::from_ref(&shared));
         let (three, _) = self.layout.manifest("{\"a\":3}", &[shared]);
         let root = |root, tags: &[&str]| Wanted { root, tags: tags.iter().map(|tag| (*tag).to_owned()).collect() };
         vec![
