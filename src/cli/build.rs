@@ -58,11 +58,7 @@ impl Build {
         let built = pipeline::build(
             &workshop,
             &picks,
-            &BuildOptions {
-                output,
-                formats: formats.clone(),
-                locked: self.locked || session.global.bundle.is_some(),
-            },
+            &BuildOptions { output, formats: formats.clone(), locked: self.locked || session.global.bundle.is_some() },
         )?;
         session.reporter.result(&built, || summary(&built, &formats)).map_err(pipeline::stdout_failed)?;
         Ok(Answer::Yes)

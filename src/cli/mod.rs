@@ -7,6 +7,7 @@ mod bundle;
 mod check;
 mod lock;
 mod progress;
+mod push;
 mod report;
 mod sbom;
 mod show;
@@ -26,7 +27,7 @@ Exit status:
   1  the answer is no: `audit` found a difference, `check` a finding, `lock --check` a lock
      that does not fit
   2  you must edit something: the command, a manifest, the lock
-  3  nothing in the project is wrong: the network, a mirror, the disk";
+  3  nothing in the project is wrong: the network, a mirror, a registry, the disk";
 
 /// Composes root filesystems from Debian packages: one TOML manifest per image tier, one
 /// reproducible layer per manifest.
@@ -105,6 +106,8 @@ enum Verb {
     Sbom(sbom::Sbom),
     /// How a package or a path came to be in a tier, or what keeps it out
     Why(why::AskWhy),
+    /// Push images to a registry
+    Push(push::Push),
 }
 
 /// Runs the command line and says how it went; `debstrata --help` lists the exit statuses.
@@ -128,6 +131,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Show(verb) => verb.run(&session),
         Verb::Sbom(verb) => verb.run(&session),
         Verb::Why(verb) => verb.run(&session),
+        Verb::Push(verb) => verb.run(&session),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

@@ -90,6 +90,7 @@ fn style(work: Work) -> ProgressStyle {
         Work::Download => "  download {bar:30} {bytes:>10} of {total_bytes:>10} {bytes_per_sec:>12}",
         Work::Unpack => "    unpack {bar:30} {bytes:>10} of {total_bytes:>10}",
         Work::Emit => "     write {bar:30} {bytes:>10} of {total_bytes:>10}",
+        Work::Upload => "    upload {bar:30} {bytes:>10} of {total_bytes:>10} {bytes_per_sec:>12}",
     };
     ProgressStyle::with_template(template).expect("the templates above are right")
 }

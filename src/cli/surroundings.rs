@@ -14,6 +14,10 @@ use crate::{
     debian::Architecture,
     fetch,
     ground::{Class, Failure},
+    image::{
+        reference::Reference,
+        registry::{self, Credentials, Login},
+    },
     pipeline::{Failures, Settings, Workshop},
 };
 
@@ -119,6 +123,39 @@ impl Session {
             settings.snapshot = snapshot.trim_end_matches('/').to_owned();
         }
         Ok(settings)
+    }
+
+    /// How a registry is spoken to, and by whom.
+    pub(super) fn registry_settings(
+        &self,
+        reference: &Reference,
+        plain_http: bool,
+    ) -> Result<registry::Settings, UsageError> {
+        let (user, password) = ("DEBSTRATA_REGISTRY_USER", "DEBSTRATA_REGISTRY_PASSWORD");
+        let login = match (self.variable(user), self.variable(password)) {
+            (None, None) => None,
+            (Some(user), Some(password)) => Some((reference.registry.clone(), Login::new(user, password))),
+            (set, _) => {
+                let (set, unset) = if set.is_some() { (user, password) } else { (password, user) };
+                return Err(UsageError::new(format!("{set} is set, and {unset} is not"), "set both, or none of them"));
+            }
+        };
+        let folder = |name: &str, below: &str| self.variable(name).map(|folder| Path::new(folder).join(below));
+        let files = match self.variable("REGISTRY_AUTH_FILE") {
+            Some(file) => vec![PathBuf::from(file)],
+            None => [
+                folder("DOCKER_CONFIG", "config.json").or_else(|| folder("HOME", ".docker/config.json")),
+                folder("XDG_RUNTIME_DIR", "containers/auth.json"),
+                folder("XDG_CONFIG_HOME", "containers/auth.json")
+                    .or_else(|| folder("HOME", ".config/containers/auth.json")),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        };
+        let observer = self.reporter.progress.clone();
+        let settings = registry::Settings::new(self.fetch_settings()?, Credentials { login, files }, observer);
+        Ok(registry::Settings { plain_http, ..settings })
     }
 
     fn source_date_epoch(&self) -> Result<Option<u64>, UsageError> {

@@ -25,7 +25,7 @@ use crate::ground::printable;
 /// Enough for a mirror redirector and its mirror's own move to https.
 const MOST_REDIRECTS: usize = 8;
 /// How often the pace of a body is judged.
-const PACE: Duration = Duration::from_secs(60);
+pub(super) const PACE: Duration = Duration::from_secs(60);
 /// A body that nobody wants is read to its end up to here, so that the connection can be used again.
 const LONGEST_DRAIN: u64 = 64 << 10;
 
@@ -62,11 +62,13 @@ pub(super) struct Reply {
 
 /// A failure and whether asking again may help.
 #[derive(Debug)]
-pub(super) struct Trouble {
-    pub(super) outcome: Outcome,
-    pub(super) again: bool,
+pub struct Trouble {
+    /// What the server did.
+    pub outcome: Outcome,
+    /// Whether asking again may help.
+    pub again: bool,
     /// What the server wants to be left alone for.
-    pub(super) after: Option<Duration>,
+    pub after: Option<Duration>,
 }
 
 impl Trouble {
@@ -155,7 +157,7 @@ impl Http {
     }
 }
 
-fn config(settings: &Settings, proxy: Option<ureq::Proxy>) -> Config {
+pub(super) fn config(settings: &Settings, proxy: Option<ureq::Proxy>) -> Config {
     let connections = settings.jobs.max(1);
     Agent::config_builder()
         .http_status_as_error(false)
@@ -176,7 +178,7 @@ fn config(settings: &Settings, proxy: Option<ureq::Proxy>) -> Config {
         .build()
 }
 
-fn secret(value: &str) -> Result<HeaderValue, Trouble> {
+pub(super) fn secret(value: &str) -> Result<HeaderValue, Trouble> {
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| Trouble::last(Outcome::Unreachable("its login cannot be sent".to_owned())))?;
     value.set_sensitive(true);
@@ -184,7 +186,7 @@ fn secret(value: &str) -> Result<HeaderValue, Trouble> {
 }
 
 /// Where a redirect may lead, or why not.
-fn follow(from: &Uri, location: &[u8]) -> Result<Uri, String> {
+pub(super) fn follow(from: &Uri, location: &[u8]) -> Result<Uri, String> {
     let location = std::str::from_utf8(location).map_err(|_| "its Location is no text".to_owned())?;
     let to = from.redirect(location).map_err(|error| format!("its Location is no URI to follow: {error}"))?;
     match (from.scheme, to.scheme) {
@@ -236,12 +238,12 @@ pub(super) fn trouble(error: ureq::Error) -> Trouble {
     }
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+pub(super) fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
 /// `bytes FIRST-LAST/SIZE` (RFC 9110 section 14.4).
-fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+pub(super) fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let size = if size == "*" { None } else { Some(size.parse().ok()?) };
@@ -249,7 +251,7 @@ fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
 }
 
 /// Seconds, or a date that is compared with the server's own clock (RFC 9110 section 10.2.3).
-fn retry_after(after: &str, date: &str) -> Option<Duration> {
+pub(super) fn retry_after(after: &str, date: &str) -> Option<Duration> {
     if let Ok(seconds) = after.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

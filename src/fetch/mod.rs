@@ -15,6 +15,7 @@ mod settings;
 mod tarball;
 mod transfer;
 mod uri;
+mod wire;
 
 use std::{fmt, path::PathBuf};
 
@@ -23,10 +24,12 @@ use jiff::Timestamp;
 pub use crate::cache::Checksum;
 pub use error::{Attempt, Attempts, FetchError, HeadError, Outcome, Refusal, RefusedBy};
 pub use fetcher::{Fetcher, Wanted};
+pub use http::Trouble;
 pub use mirrors::Kind;
 pub use settings::{Proxies, Retries, Settings, Timeouts};
 pub use tarball::{LARGEST_TARBALL, Place, Tarball};
 pub use uri::UriError;
+pub use wire::{Answer, Body, Call, Failed, Opens, Target, Wire, is_loopback};
 
 /// Where the files of one suite of one source can be had. `Debug` shows no login.
 #[derive(Clone, PartialEq, Eq)]

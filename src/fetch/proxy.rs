@@ -45,8 +45,18 @@ pub(super) fn route(
         let agent = Agent::with_parts(config(None), ().chain(TcpConnector::default()).chain(AbsoluteForm), resolver);
         return Ok(Route { agent, authorization: uri.login.as_ref().map(|login| login.basic()) });
     }
-    let proxy = ureq::Proxy::new(&proxy).map_err(|_| fail())?;
-    let agent = Agent::new_with_config(config(Some(proxy)));
+    tunnel(scheme, &proxy, config)
+}
+
+/// The route for `scheme` through a tunnel (CONNECT or SOCKS), which passes bodies of requests as well.
+pub(super) fn tunnel(
+    scheme: &'static str,
+    proxy: &str,
+    config: impl Fn(Option<ureq::Proxy>) -> Config,
+) -> Result<Route, FetchError> {
+    let proxy = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
+    let made = ureq::Proxy::new(&proxy).map_err(|_| FetchError::Proxy { scheme, proxy: redacted(&proxy) })?;
+    let agent = Agent::new_with_config(config(Some(made)));
     Ok(Route { agent, authorization: None })
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::ground::to_base64;
+
 /// How a mirror is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scheme {
@@ -31,7 +33,7 @@ pub(super) struct Login {
 impl Login {
     /// The value of an `Authorization: Basic` header (RFC 7617).
     pub(super) fn basic(&self) -> String {
-        format!("Basic {}", base64(format!("{}:{}", self.user, self.password).as_bytes()))
+        format!("Basic {}", to_base64(format!("{}:{}", self.user, self.password).as_bytes()))
     }
 }
 
@@ -204,6 +206,24 @@ impl Uri {
         }
     }
 
+    /// The same with one more part of the query, encoded here.
+    pub(super) fn with_query(mut self, key: &str, value: &str) -> Self {
+        let mut query =
+            self.query.take().filter(|query| !query.is_empty()).map_or_else(String::new, |query| query + "&");
+        query.push_str(key);
+        query.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => {
+                    query.push(byte.into())
+                }
+                _ => query.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        self.query = Some(query);
+        self
+    }
+
     /// The path, percent-encoded.
     pub(super) fn path(&self) -> &str {
         &self.path
@@ -313,21 +333,6 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&decode_bytes(text)).into_owned()
 }
 
-/// RFC 4648 section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * at) & 63) as usize];
-            out.push(if at <= chunk.len() { digit.into() } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,13 +408,6 @@ mod tests {
                 }
                 Err(_) => assert_eq!(request, ""),
             }
-        }
-    }
-
-    #[test]
-    fn base64_of_the_rfc() {
-        for (text, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(text.as_bytes()), encoded);
         }
     }
 }

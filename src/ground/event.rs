@@ -13,6 +13,8 @@ pub enum Work {
     Unpack,
     /// Bytes of tar that are written.
     Emit,
+    /// Bytes that go to a registry.
+    Upload,
 }
 
 /// One thing that happened. `bytes` are always bytes of the `Work` they belong to.

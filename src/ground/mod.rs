@@ -3,6 +3,7 @@
 //!
 //! A type enters this room when two rooms need it. Nothing here knows Debian.
 
+mod base64;
 mod class;
 mod event;
 mod leb128;
@@ -15,6 +16,7 @@ mod size;
 mod source;
 mod write;
 
+pub use base64::{from_base64, to_base64};
 pub use class::{Class, Failure};
 pub use event::{Event, Observer, Silent, Work};
 pub use leb128::{put_leb128, take_leb128};

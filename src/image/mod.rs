@@ -4,6 +4,8 @@ pub mod artifact;
 pub mod config;
 pub mod docker;
 pub mod layout;
+pub mod reference;
+pub mod registry;
 pub mod sign;
 pub mod spec;
 

@@ -1,7 +1,6 @@
 //! Signatures of images in the form that cosign reads: "simple signing" by an ECDSA key of the curve
 //! P-256 (cosign, specs/SIGNATURE_SPEC.md). The same key and image give the same bytes (RFC 6979).
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use p256::{
     SecretKey,
     ecdsa::{DerSignature, SigningKey, signature::Signer as _},
@@ -13,7 +12,7 @@ use super::{
     artifact::{Artifact, finish},
     spec::{self, Config, Descriptor, Digest, Execution, RootFs, Texts},
 };
-use crate::ground::{Class, DiffId, Failure};
+use crate::ground::{Class, DiffId, Failure, to_base64};
 
 /// What the signed document is.
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -127,7 +126,7 @@ pub fn payload(repository: &str, digest: &Digest) -> Vec<u8> {
 pub fn sign(key: &Key, repository: &str, subject: &Descriptor) -> Artifact {
     let payload = payload(repository, &subject.digest);
     let mut layer = Descriptor::of(PAYLOAD, &payload);
-    let signature = STANDARD.encode(key.sign(&payload));
+    let signature = to_base64(&key.sign(&payload));
     layer.annotations = Texts::from([(SIGNATURE.to_owned(), signature)]);
     // Cosign wants the config of an image, with the payload as its layer.
     let config = spec::bytes(&Config {
@@ -157,6 +156,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::ground::from_base64;
 
     fn pems() -> (String, String) {
         let secret = SecretKey::from_slice(&[7; 32]).unwrap();
@@ -184,7 +184,7 @@ mod tests {
                 subject.digest
             )
         );
-        let signature = STANDARD.decode(&layer.annotations[SIGNATURE]).unwrap();
+        let signature = from_base64(&layer.annotations[SIGNATURE]).unwrap();
         let signature = DerSignature::try_from(signature.as_slice()).unwrap();
         let verifying = VerifyingKey::from(&sec1.0);
         assert!(verifying.verify(payload, &signature).is_ok());

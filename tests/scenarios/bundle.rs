@@ -27,10 +27,9 @@ fn a_bundle_builds_and_audits_without_network_or_project() {
     let asked = world.asked();
     let elsewhere = tempfile::tempdir().unwrap();
     with_bundle(&world, &bundle, elsewhere.path(), &["build"]).exits(0);
-    with_bundle(&world, &bundle, elsewhere.path(), &["audit", "--verbose"]).exits(0).says(&[
-        "signed as the lock says",
-        "2 packages are listed by signed indexes",
-    ]);
+    with_bundle(&world, &bundle, elsewhere.path(), &["audit", "--verbose"])
+        .exits(0)
+        .says(&["signed as the lock says", "2 packages are listed by signed indexes"]);
     assert_eq!(world.asked(), asked);
     for tier in ["base", "top"] {
         let name = world.out(&format!("test/amd64/{tier}.tar.gz"));

@@ -8,7 +8,9 @@ pub mod deb;
 pub mod elf;
 pub mod http;
 pub mod keys;
+pub mod layout;
 pub mod project;
+pub mod registry;
 
 pub use archive::{Sums, TestArchive, TestSuite};
 pub use deb::{Compression, Deb, DebBuilder};
