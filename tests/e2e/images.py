@@ -22,7 +22,7 @@ CORE_IMAGES = [(tier.split("/")[0], tier.split("/")[1] + variant) for tier in CO
 SAMPLE = [("debian12", "static"), ("debian12", "cc-nonroot"), ("debian12", "base-debug"), ("debian13", "static-nonroot"),
           ("debian13", "base-nossl"), ("debian13", "base-nonroot"), ("debian13", "cc"), ("debian13", "cc-debug-nonroot")]
 # The largest image, in compressed bytes, that is unpacked to disk.
-UNPACKED = 50_000_000
+UNPACKED = 20_000_000
 
 
 def skopeo(*arguments):
@@ -56,7 +56,7 @@ def images_are_what_manifests_want():
     def one(which):
         distribution, name = which
         title = f"{distribution}/{name}"
-        tier, _, wanted = wanted_of(distribution, name)
+        tier, overlay, wanted = wanted_of(distribution, name)
         _, manifest, config_digest, config = image(distribution, name)
         seen = json.loads(skopeo("inspect", "--config", oci(distribution, name)))
         expect(seen["rootfs"] == config["rootfs"], f"{title}: skopeo reads other diff_ids")
@@ -78,9 +78,10 @@ def images_are_what_manifests_want():
         expect({each["mediaType"] for each in manifest["layers"]} == {LAYER}, f"{title}: layers of another type")
         known = layers(distribution)
         expect(set(digests) <= set(known), f"{title}: a layer is no file below out/")
-        files = [known[digest][0].removesuffix(".tar.gz") for digest in digests]
+        files = [known[digest][0] for digest in digests]
         below = chain(ROOT, distribution, tier)
-        expect(files[:len(below)] == below, f"{title}: its layers are {files}")
+        right = len(files) == len(below) + bool(overlay) and all(each in names for each, names in zip(below, files))
+        expect(right, f"{title}: its layers are {files}")
         diff_ids = [known[digest][1] for digest in digests]
         expect(diff_ids == config["rootfs"]["diff_ids"], f"{title}: its diff_ids are not what layers unpack to")
         for each in manifest["layers"]:
@@ -409,7 +410,9 @@ def syft_finds_the_locks_packages():
             skopeo("copy", "--quiet", oci(distribution, name), f"oci:{folder}:one")
             sources.append(f"oci-dir:{folder}")
         for source in sources:
-            report = json.loads(run(from_pypi() / "syft", "scan", "--quiet", "--output", "json", source,
+            # What else it looks for takes most of its time.
+            only = [] if which in SAMPLE else ["--override-default-catalogers", "dpkg-db-cataloger"]
+            report = json.loads(run(from_pypi() / "syft", "scan", "--quiet", "--output", "json", *only, source,
                                     env={"SYFT_CHECK_FOR_APP_UPDATE": "false"}).stdout)
             debs = [each for each in report["artifacts"] if each["type"] == "deb"]
             found = [(each["name"], each["version"]) for each in debs]

@@ -116,11 +116,15 @@ def sha256(stream):
 
 @functools.cache
 def layers(distribution):
-    """Every layer below out/ for this architecture: its file's name and diff_id, by its digest."""
+    """Every layer below out/ for this architecture: its files' names and its diff_id, by its digest."""
     def one(path):
         with path.open("rb") as packed, gzip.open(path) as stream:
-            return sha256(packed), (path.name, sha256(stream))
-    return dict(on_all(one, sorted((out() / distribution / host()).glob("*.tar.gz"))))
+            return path.name.removesuffix(".tar.gz"), sha256(packed), sha256(stream)
+
+    found = {}
+    for name, digest, diff_id in on_all(one, sorted((out() / distribution / host()).glob("*.tar.gz"))):
+        found.setdefault(digest, (set(), diff_id))[0].add(name)
+    return found
 
 
 def wanted_of(distribution, name):
