@@ -1,7 +1,7 @@
 //! Every name below the output folder, and SHA256SUMS.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, BufReader, Read},
     os::unix::fs::MetadataExt as _,
@@ -15,7 +15,7 @@ use crate::{
     debian::Architecture,
     ground::{
         Class, DiffId, Failure, Observer, RootPath, Sha256, Sha256Hasher, WriteError, open_regular, printable,
-        read_at_most, sweep_stale, temporary_in, write_whole,
+        read_at_most, sweep_stale, temporary_in, write_whole, write_whole_with,
     },
     layer::{Emitted, Form, LayerError, MemberStore, Sink, emit},
     rootfs::Entry,
@@ -78,25 +78,51 @@ impl Failure for OutputError {
     }
 }
 
+/// Where a form of a layer lies, below the output folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Under this name.
+    File(String),
+    /// In this folder, named by its SHA-256.
+    Blob(String),
+}
+
+impl Place {
+    /// The name of the file with this digest.
+    pub fn name(&self, digest: &Sha256) -> String {
+        match self {
+            Self::File(name) => name.clone(),
+            Self::Blob(folder) => format!("{folder}/{digest}"),
+        }
+    }
+}
+
 /// A layer that is written, but not under its names yet.
 #[derive(Debug)]
 pub struct Draft {
     /// What was written.
     pub emitted: Emitted,
-    files: Vec<(PathBuf, tempfile::NamedTempFile)>,
+    outputs: Outputs,
+    files: Vec<(Vec<Place>, tempfile::NamedTempFile)>,
 }
 
 impl Draft {
     /// Gives all files their names, once all are on the disk. Waits for the disk: several drafts are
     /// best published at once.
     pub fn publish(self) -> Result<Emitted, OutputError> {
-        for (path, temporary) in &self.files {
-            temporary.as_file().sync_all().map_err(|source| WriteError { path: path.clone(), source })?;
+        let Self { emitted, outputs, files } = self;
+        for (places, temporary) in &files {
+            let fail = |source| WriteError { path: outputs.shown(places), source };
+            temporary.as_file().sync_all().map_err(fail)?;
         }
-        for (path, temporary) in self.files {
+        for ((places, temporary), blob) in files.into_iter().zip(&emitted.blobs) {
+            let names: Vec<String> = places.iter().map(|place| place.name(&blob.digest)).collect();
+            let Some((first, others)) = names.split_first() else { continue };
+            let path = outputs.path(first);
             temporary.persist(&path).map_err(|error| WriteError { path, source: error.error })?;
+            others.iter().try_for_each(|other| outputs.share(first, other))?;
         }
-        Ok(self.emitted)
+        Ok(emitted)
     }
 }
 
@@ -151,30 +177,31 @@ impl Outputs {
     }
 
     /// Writes a layer in all forms of `files`, in one pass, under temporary names: nothing appears
-    /// before [`Draft::publish`], and nothing stays of a draft that is dropped. Arguments as for [`emit`];
-    /// blobs come in the order of `files`. SHA256SUMS is not touched: see [`Outputs::record`].
+    /// before [`Draft::publish`], and nothing stays of a draft that is dropped. A form with several places
+    /// is written once, see [`Outputs::share`]. Arguments as for [`emit`]; blobs come in the order of
+    /// `files`. SHA256SUMS is not touched: see [`Outputs::record`].
     pub fn write_layer(
         &self,
-        files: &[(Form, String)],
+        files: &[(Form, Vec<Place>)],
         changes: &[(RootPath, Entry)],
         mtime: u64,
         store: &dyn MemberStore,
         observer: &dyn Observer,
     ) -> Result<Draft, OutputError> {
         let mut files_of_draft = Vec::with_capacity(files.len());
-        for (_, name) in files {
-            let path = self.path(name);
+        for (_, places) in files {
+            let path = self.shown(places);
             // What killed runs left would stay for ever: nobody else looks after this folder.
             sweep_stale(path.parent().unwrap_or(&path))?;
             let temporary = begin(&path).map_err(|source| WriteError { path: path.clone(), source })?;
-            files_of_draft.push((path, temporary));
+            files_of_draft.push((places.clone(), temporary));
         }
         let mut sinks: Vec<Sink> = files
             .iter()
             .zip(&mut files_of_draft)
-            .map(|((form, _), (path, temporary))| Sink {
+            .map(|((form, places), (_, temporary))| Sink {
                 form: *form,
-                path: path.clone(),
+                path: self.shown(places),
                 out: temporary.as_file_mut(),
             })
             .collect();
@@ -182,7 +209,29 @@ impl Outputs {
             LayerError::Write { path, source } => OutputError::Write(WriteError { path, source }),
             other => OutputError::Layer(Box::new(other)),
         })?;
-        Ok(Draft { emitted, files: files_of_draft })
+        Ok(Draft { emitted, outputs: self.clone(), files: files_of_draft })
+    }
+
+    /// How messages call the first place of a form, whose digest nobody knows yet.
+    fn shown(&self, places: &[Place]) -> PathBuf {
+        match places.first() {
+            Some(Place::File(name)) => self.path(name),
+            Some(Place::Blob(folder)) => self.path(folder).join("layer"),
+            None => self.root.join("layer"),
+        }
+    }
+
+    /// Gives an output a second name: as a hard link where that is possible, else as a copy.
+    pub fn share(&self, from: &str, to: &str) -> Result<(), OutputError> {
+        let (from, to) = (self.path(from), self.path(to));
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).map_err(|source| WriteError { path: to.clone(), source })?;
+        }
+        if fs::hard_link(&from, &to).is_err() {
+            let copy = |file: &mut File| io::copy(&mut open_regular(&from)?, file).map(drop);
+            write_whole_with(&to, copy)?;
+        }
+        Ok(())
     }
 
     /// Whether an output is there and has this digest; a file that cannot be read is an error.
@@ -234,12 +283,22 @@ impl Outputs {
     /// kept as long as their files are there. An equal list is not written again. Two processes
     /// that write to one folder both get their lines in.
     pub fn record(&self, written: &BTreeMap<String, Sha256>) -> Result<(), OutputError> {
+        self.record_with(written, &BTreeSet::new())
+    }
+
+    /// As [`Outputs::record`], with files that several processes may rewrite: those of `shared` that are
+    /// there are hashed as they are now, so that the last process to record them is right.
+    pub fn record_with(
+        &self,
+        written: &BTreeMap<String, Sha256>,
+        shared: &BTreeSet<String>,
+    ) -> Result<(), OutputError> {
         let path = self.path(SUMS);
         let fail = |path: &Path| {
             let path = path.to_owned();
             move |source| OutputError::Read { path, source }
         };
-        if written.is_empty() && !path.try_exists().map_err(fail(&path))? {
+        if written.is_empty() && shared.is_empty() && !path.try_exists().map_err(fail(&path))? {
             return Ok(());
         }
         fs::create_dir_all(&self.root).map_err(|source| WriteError { path: self.root.clone(), source })?;
@@ -258,6 +317,14 @@ impl Outputs {
         };
         let mut sums = self.still_there(&old, &path)?;
         sums.extend(written.iter().map(|(name, digest)| (name.clone(), *digest)));
+        for name in shared {
+            let path = self.path(name);
+            match hash(&path) {
+                Ok(digest) => sums.extend(digest.map(|digest| (name.clone(), digest))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(OutputError::Read { path, source }),
+            }
+        }
         let new: String = sums.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
         if new.as_bytes() != old {
             write_whole(&path, new.as_bytes())?;
@@ -288,6 +355,16 @@ impl Outputs {
 /// The name of a layer: `debian13/amd64/cc.tar.gz`.
 pub fn layer_name(distribution: &str, architecture: Architecture, tier: &str, form: Form) -> String {
     format!("{distribution}/{architecture}/{tier}.{}", form.extension())
+}
+
+/// The name of a distribution's OCI layout: `debian13/oci`.
+pub fn layout_name(distribution: &str) -> String {
+    format!("{distribution}/oci")
+}
+
+/// The name of a docker archive: `debian13/amd64/cc.docker.tar`.
+pub fn docker_name(distribution: &str, architecture: Architecture, image: &str) -> String {
+    format!("{distribution}/{architecture}/{image}.docker.tar")
 }
 
 /// A line as `sha256sum` writes it, for text (two spaces) or binary files (` *`). Names of outputs

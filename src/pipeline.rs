@@ -2,10 +2,13 @@
 //! order and decides nothing that a room can decide.
 
 mod building;
+mod bundle;
 mod check;
 mod checking;
 mod errors;
 mod failures;
+mod formats;
+mod images;
 mod linkage;
 mod locking;
 mod packages;
@@ -14,6 +17,7 @@ mod select;
 mod show;
 mod stages;
 mod tarballs;
+mod trust;
 mod why;
 mod workshop;
 
@@ -23,11 +27,14 @@ use std::{
     sync::Arc,
 };
 
+pub use bundle::{BundleError, Bundled, bundle};
 pub use check::{Checked, Found, check};
 pub use failures::{Failures, Located, stdout_failed};
+pub use formats::Formats;
+pub use images::BuiltImage;
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
 pub use plan::{BuildOptions, BuiltTier, OutputFile, ShownSaved};
-pub use select::{Pick, select, select_architectures, select_distributions};
+pub use select::{Pick, select, select_architectures, select_distributions, with_overlays};
 pub use show::{ShownLayer, ShownPackage, ShownTier, show};
 pub use why::{Asked, why};
 pub use workshop::{Settings, Warnings, Workshop};
@@ -40,12 +47,10 @@ use self::{
 };
 
 use crate::{
-    archive::{self, ArchiveError},
     evidence::{changes as lock_changes, verdict::Verdict},
     ground::{Event, sweep_stale},
     layer::{self, NoStore},
     lock::{self, Lock, Output},
-    manifest::Distribution,
     outputs::Outputs,
 };
 
@@ -58,7 +63,9 @@ type Locks = BTreeMap<usize, Lock>;
 /// Everything that failed. What was built all the same is whole, in SHA256SUMS, and in the locks.
 pub fn build(workshop: &Workshop, picks: &[Pick], options: &BuildOptions) -> Result<Vec<BuiltTier>, Failures> {
     let outputs = Outputs::new(&options.output);
+    let picks = &*images::widened(workshop, picks, &options.formats);
     let mut locks = settle_locks(workshop, picks, options.locked)?;
+    let layouts = images::layouts(workshop, picks, &outputs, &options.formats)?;
     // Another round where locked packages were gone and the locks had to move, or where the cache was
     // damaged; a third is not expected to go better.
     for attempt in 0..3 {
@@ -68,7 +75,10 @@ pub fn build(workshop: &Workshop, picks: &[Pick], options: &BuildOptions) -> Res
         }
         match round(workshop, &plans, &outputs, options) {
             Ok(round) if !round.damaged.is_empty() && attempt < 2 => {}
-            Ok(round) => return finish(workshop, locks, round, &outputs, options),
+            Ok(mut round) => {
+                images::publish(workshop, picks, &plans, &mut round, layouts, &outputs, &options.formats);
+                return finish(workshop, locks, round, &outputs, options);
+            }
             Err(Lack::Gone(gone)) if attempt < 2 => {
                 drop(plans);
                 replace_gone(workshop, picks, &mut locks, gone, options.locked)?;
@@ -88,8 +98,10 @@ fn finish(
     options: &BuildOptions,
 ) -> Result<Vec<BuiltTier>, Failures> {
     let Round { built, digests, failures, damaged } = round;
-    let sums = built.iter().flat_map(|tier| &tier.outputs).map(|output| (output.name.clone(), output.digest));
-    outputs.record(&sums.collect())?;
+    let files =
+        built.iter().flat_map(|tier| tier.outputs.iter().chain(tier.images.iter().flat_map(|image| &image.outputs)));
+    let sums = files.map(|output| (output.name.clone(), output.digest));
+    outputs.record_with(&sums.collect(), &images::shared(&built, &options.formats))?;
     for (index, mut lock) in locks {
         let distribution = &workshop.project.distributions[index];
         // Layers with other times than the manifest's are nobody's record.
@@ -199,32 +211,13 @@ fn replace_gone(
     Ok(())
 }
 
-/// Checks again, without the network, that what a lock says was trusted is so: the signature over
-/// every InRelease that the cache still has.
-fn verify_trust(workshop: &Workshop, distribution: &Distribution, lock: &Lock) -> Result<(), Failures> {
-    for source in &distribution.archive.sources {
-        for suite in &source.suites {
-            let id = format!("{}/{}", source.name, suite.value);
-            let Some(record) = lock.suites.iter().find(|record| record.id == id) else { continue };
-            match archive::verify_recorded(source, &suite.value, record, &workshop.cache, workshop.clock) {
-                Ok(_) => workshop.observer.tell(Event::Note(format!("{id}: signed as the lock says"))),
-                Err(ArchiveError::Forgotten { .. }) => workshop.observer.tell(Event::Note(format!(
-                    "{id}: the cache no longer has the InRelease of the lock, so its signature is not checked again"
-                ))),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Rebuilds tiers from the lock, into nothing, and compares with what the lock records and, where
 /// given, with the layers in a folder of outputs. Changes nothing in the project.
 pub fn audit(workshop: &Workshop, picks: &[Pick], against: Option<&Path>) -> Result<Verdict, Failures> {
     let read = |pick: &Pick| {
         let distribution = &workshop.project.distributions[pick.distribution];
         let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
-        verify_trust(workshop, distribution, &lock)?;
+        trust::verify(workshop, distribution, &lock, &pick.architectures)?;
         Ok((pick.distribution, lock))
     };
     let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
@@ -236,7 +229,16 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], against: Option<&Path>) -> Res
     let mut layers = 0;
     for plan in &plans {
         let mut chain = Chain::new();
+        let pick = picks
+            .iter()
+            .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
         for step in &plan.steps {
+            // What came along unnamed is compared where there is something to compare with.
+            let came_along =
+                plan.tier(step).stands_for.is_some() && pick.is_some_and(|pick| !pick.named.contains(&step.tier));
+            if came_along && (plan.recorded(step).is_none() || against.is_some()) {
+                continue;
+            }
             let composed = compose_tier(plan, step, &chain, &packages)?;
             chain.insert(step.tier, composed);
             let changes = changes(plan, step, &chain);

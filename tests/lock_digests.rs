@@ -320,7 +320,10 @@ fn tier() -> Tier {
         directories: vec![directory("/tmp"), directory("/root")],
         symlinks: vec![link("/a"), link("/b")],
         files: vec![file("/etc/a", text), file("/etc/b", FileContent::Beside("beside".into()))],
+        image: Default::default(),
+        variants: Vec::new(),
         checks: Default::default(),
+        stands_for: None,
         archives: Vec::new(),
         generate: Generate {
             ca_certificates: Some(at(CaCertificates::Bundle)),

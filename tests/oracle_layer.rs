@@ -11,7 +11,7 @@ use std::{
 use debstrata::{
     ground::{RootPath, Sha256, Silent},
     layer::{Form, NoStore, Sink, emit},
-    outputs::Outputs,
+    outputs::{Outputs, Place},
     rootfs::{Attributes, Content, Entry, LinkGroup, Node, Origin},
 };
 
@@ -224,9 +224,10 @@ fn python_sees_every_field() {
 fn sha256sum_checks_the_list() {
     let folder = tempfile::tempdir().unwrap();
     let outputs = Outputs::new(folder.path());
-    let files = [(Form::TarGz, "d/amd64/x.tar.gz".to_owned())];
+    let name = "d/amd64/x.tar.gz".to_owned();
+    let files = [(Form::TarGz, vec![Place::File(name.clone())])];
     let emitted = outputs.write_layer(&files, &changes(), 0, &NoStore, &Silent).unwrap().publish().unwrap();
-    outputs.record(&BTreeMap::from([(files[0].1.clone(), emitted.blobs[0].digest)])).unwrap();
+    outputs.record(&BTreeMap::from([(name, emitted.blobs[0].digest)])).unwrap();
     let said = run(folder.path(), "C", "sha256sum", &["-c", "SHA256SUMS"]);
     assert_eq!(String::from_utf8(said).unwrap(), "d/amd64/x.tar.gz: OK\n");
 }

@@ -6,7 +6,7 @@ use debstrata::{
     debian::Architecture,
     ground::{Class, Failure, RootPath, Sha256, Silent},
     layer::{Form, NoStore},
-    outputs::{OutputError, Outputs, layer_name},
+    outputs::{OutputError, Outputs, Place, layer_name},
     rootfs::{Attributes, Content, Entry, Node, Origin, Spool},
 };
 
@@ -19,9 +19,9 @@ fn changes(content: Content) -> Vec<(RootPath, Entry)> {
     vec![(RootPath::root(), entry(Node::Directory)), (file, entry(Node::File { content, group: None }))]
 }
 
-fn files(tier: &str) -> Vec<(Form, String)> {
+fn files(tier: &str) -> Vec<(Form, Vec<Place>)> {
     let amd64: Architecture = "amd64".parse().unwrap();
-    Form::ALL.iter().map(|form| (*form, layer_name("debian13", amd64, tier, *form))).collect()
+    Form::ALL.iter().map(|form| (*form, vec![Place::File(layer_name("debian13", amd64, tier, *form))])).collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -41,8 +41,8 @@ fn a_layer_appears_in_every_form_under_its_name() {
         .publish()
         .unwrap();
     assert_eq!(names(&outputs.path("debian13/amd64")), ["cc.tar", "cc.tar.gz", "cc.tar.zst"]);
-    for ((_, name), blob) in files("cc").iter().zip(&emitted.blobs) {
-        let bytes = fs::read(outputs.path(name)).unwrap();
+    for ((_, places), blob) in files("cc").iter().zip(&emitted.blobs) {
+        let bytes = fs::read(outputs.path(&places[0].name(&blob.digest))).unwrap();
         assert_eq!((Sha256::of(&bytes), bytes.len() as u64), (blob.digest, blob.size));
     }
 }

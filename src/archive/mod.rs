@@ -15,7 +15,7 @@ mod unsigned;
 
 pub use error::{ArchiveError, NoArchitecture, NoComponent, NoKeyring, NoSuite};
 pub use local::{LocalError, changed_debs};
-pub use open::{Opening, open, origins, places, verify_recorded};
+pub use open::{Opening, open, origins, places, reopen, verify_recorded};
 pub use suites::Suites;
 pub use trust::{CLOCK_SKEW, LONGEST_INRELEASE, Rules, TrustError, Trusted, recheck, trust};
 

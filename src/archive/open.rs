@@ -241,6 +241,35 @@ pub fn verify_recorded(
     Ok(trusted)
 }
 
+/// The suites as a lock recorded them, from the cache alone, each checked by [`verify_recorded`]; and the
+/// ids of those that cannot be checked, since the cache no longer has their InRelease. Folders of .debs are
+/// left out: nobody signs them.
+///
+/// # Errors
+/// As [`verify_recorded`], of all suites, but for what is forgotten.
+pub fn reopen<'a>(
+    archive: &'a Archive,
+    records: &[TrustRecord],
+    cache: &Cache,
+    clock: Timestamp,
+) -> Result<(Suites<'a>, Vec<String>), Vec<ArchiveError>> {
+    let (mut suites, mut forgotten, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    for (source, suite) in each_suite(archive) {
+        let name = suite.value.as_str();
+        let id = id(source, name);
+        let Some(record) = records.iter().find(|record| record.id == id) else { continue };
+        match verify_recorded(source, name, record, cache, clock) {
+            Ok(trusted) => {
+                let origin = origin(source, name, Some(record.date));
+                suites.push(Opened::Suite(Box::new(Suite { source, name, origin, trusted })));
+            }
+            Err(ArchiveError::Forgotten { .. }) => forgotten.push(id),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok((Suites { archive, suites }, forgotten)) } else { Err(errors) }
+}
+
 /// An InRelease of the cache, whose bytes hash to what was recorded.
 fn recorded(cache: &Cache, id: &str, inrelease: Sha256) -> Result<Unverified, ArchiveError> {
     let path = cache.download_path(&inrelease);

@@ -24,7 +24,7 @@ use crate::{
         release::{ReleaseFile, Sha512},
     },
     fetch::{Checksum, FetchError, Fetcher, Kind, Origin, Wanted},
-    ground::{Event, Observer, Sha256, Spanned, nearest, printable, read_at_most},
+    ground::{Event, Observer, Sha256, Silent, Spanned, nearest, printable, read_at_most},
     manifest::{Archive, ArchiveSource},
 };
 
@@ -126,6 +126,20 @@ impl<'a> Suites<'a> {
             }
         }
         Ok(index)
+    }
+
+    /// Those files of the indexes for one architecture that the cache has, by their SHA-256; read from it
+    /// by a fetcher that is offline.
+    pub fn kept(&self, offline: &Fetcher, architecture: Architecture) -> Result<Vec<(Sha256, PathBuf)>, ArchiveError> {
+        let mut files = Vec::new();
+        for part in self.parts(architecture, &Silent)? {
+            for (_, wanted) in part.forms.iter().filter_map(|form| part.wanted(form)) {
+                let Some(path) = offline.cache().find(&wanted.checksum, wanted.size)? else { continue };
+                let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+                files.extend(name.map(|sha256| (sha256, path)));
+            }
+        }
+        Ok(files)
     }
 
     fn parts<'s>(&'s self, architecture: Architecture, observer: &dyn Observer) -> Result<Vec<Part<'s>>, ArchiveError> {

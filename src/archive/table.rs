@@ -21,7 +21,7 @@ use crate::{
         Architecture,
         packages::{PackagesError, Record, Stanzas, not_utf8},
     },
-    ground::{Sha256, printable},
+    ground::{Sha256, printable, put_leb128, take_leb128},
 };
 
 /// The beginning. The number rises when the form or the meaning of a field changes.
@@ -124,7 +124,7 @@ impl Table {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.append(&mut records);
-        let sum = crc(&bytes);
+        let sum = libdeflater::crc32(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
         let table = Self { bytes, records: count, provided: virtual_count, mentions: mention_count };
         table.no_package_twice(&lines)?;
@@ -134,7 +134,7 @@ impl Table {
     /// A table from the bytes that [`Table::as_bytes`] gave; `None` where they are no whole one.
     pub(super) fn decode(bytes: Vec<u8>) -> Option<Self> {
         let (body, sum) = bytes.split_last_chunk::<SUM>()?;
-        if !body.starts_with(MAGIC) || crc(body) != u32::from_le_bytes(*sum) {
+        if !body.starts_with(MAGIC) || libdeflater::crc32(body) != u32::from_le_bytes(*sum) {
             return None;
         }
         let records = number_at(&bytes, MAGIC.len())?;
@@ -243,12 +243,6 @@ fn same_package(a: &Record<'_>, b: &Record<'_>) -> Ordering {
     (a.package, a.version, a.architecture).cmp(&(b.package, b.version, b.architecture))
 }
 
-fn crc(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
-}
-
 /// FNV-1a: it stays the same in every build, since it stands in the cache.
 fn hash(name: &str) -> u32 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -302,12 +296,7 @@ fn put_record(out: &mut Vec<u8>, record: &Record<'_>) {
         replaces,
         filename,
     ] {
-        let mut length = text.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
+        put_leb128(out, text.len() as u64);
         out.extend_from_slice(text.as_bytes());
     }
 }
@@ -322,17 +311,10 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> Option<&'a str> {
-        let mut length = 0_usize;
-        for shift in (0..35).step_by(7) {
-            let [byte] = *self.take::<1>()?;
-            length |= usize::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                let (taken, rest) = self.0.split_at_checked(length)?;
-                self.0 = rest;
-                return str::from_utf8(taken).ok();
-            }
-        }
-        None
+        let length = take_leb128(&mut self.0)?;
+        let (taken, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = rest;
+        str::from_utf8(taken).ok()
     }
 
     fn record(&mut self) -> Option<Record<'a>> {
@@ -439,7 +421,7 @@ mod tests {
             prop_assert_eq!(Table::decode(junk), None);
             // Damage that the checksum covers up: any answer will do.
             bytes.truncate(end - SUM);
-            let sum = crc(&bytes);
+            let sum = libdeflater::crc32(&bytes);
             bytes.extend_from_slice(&sum.to_le_bytes());
             if let Some(table) = Table::decode(bytes) {
                 let _ = (0..table.len().min(9)).filter_map(|number| table.record(number)).count();

@@ -6,7 +6,7 @@
 //! downloads/<2 hex>/<sha256>      whole, hashed by this room before it got its name
 //! downloads/incoming/<checksum>   what is being fetched, locked; its bytes are not trusted
 //! downloads/heads/<name>          small records
-//! derived/<kind>/<2 hex>/<key>    made from downloads; whoever reads it checks it
+//! derived/<kind>/<key>            made from downloads; whoever reads it checks it
 //! derived/incoming/               temporaries
 //! ```
 //!
@@ -190,9 +190,7 @@ impl Cache {
     /// Where derived data of this kind and key are or would be. Any texts are kind and key; equal
     /// ones are the same place.
     pub fn derived_path(&self, kind: &str, key: &str) -> PathBuf {
-        let key = plain(key);
-        let fan: String = key.chars().take(2).collect();
-        self.derived.join(plain(kind)).join(fan).join(key)
+        self.derived.join(plain(kind)).join(plain(key))
     }
 
     /// Derived data, if they are here, open for reading. They were written without fsync: after a
@@ -229,11 +227,15 @@ impl Cache {
 
     /// Gives a filled temporary its name, a [`Cache::derived_path`].
     pub fn persist_derived(&self, temporary: tempfile::NamedTempFile, path: &Path) -> Result<(), CacheError> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(CacheError::write(folder))?;
-        }
-        temporary.persist(path).map_err(|error| CacheError::write(path)(error.error))?;
-        Ok(())
+        let persisted = temporary.persist(path).or_else(|error| match path.parent() {
+            // The first of its kind.
+            Some(folder) if error.error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(folder).map_err(CacheError::write(folder))?;
+                error.file.persist(path).map_err(|error| CacheError::write(path)(error.error))
+            }
+            _ => Err(CacheError::write(path)(error.error)),
+        });
+        persisted.map(drop)
     }
 
     fn incoming_folder(&self) -> PathBuf {

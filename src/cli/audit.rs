@@ -30,7 +30,10 @@ impl Audit {
         // Nothing derived by an earlier run is trusted. Downloads are taken from the cache, as each is
         // hashed while it is read.
         let workshop = session.fresh_workshop()?;
-        let picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        let mut picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        if self.tiers.is_empty() {
+            picks = pipeline::with_overlays(&workshop.project, picks);
+        }
         let verdict = pipeline::audit(&workshop, &picks, self.against.as_deref())?;
         session.reporter.result(&verdict, || text(&verdict)).map_err(pipeline::stdout_failed)?;
         Ok(if verdict.equal { Answer::Yes } else { Answer::No })

@@ -1,8 +1,8 @@
-//! `build`: compose tiers and write their layers.
+//! `build`: compose tiers and write their layers and images.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     Answer,
@@ -13,10 +13,10 @@ use crate::{
     evidence::table::{Align, bytes, table},
     layer::Form,
     outputs::layer_name,
-    pipeline::{self, BuildOptions, BuiltTier, Failures},
+    pipeline::{self, BuildOptions, BuiltImage, BuiltTier, Failures, Formats},
 };
 
-/// Compose tiers and write their layers.
+/// Compose tiers and write their layers and images.
 #[derive(Args)]
 #[command(after_help = super::EXIT_STATUS)]
 pub(super) struct Build {
@@ -26,40 +26,108 @@ pub(super) struct Build {
     /// For which architecture; `all` for all of the archive's [default: this machine's]
     #[arg(long = "arch", value_name = "ARCH")]
     architectures: Vec<String>,
-    /// Where the layers go [default: out/ in the project folder]
+    /// Where everything goes [default: out/ in the project folder]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// tar.gz, tar, tar.zst; several with commas
+    /// Layers: tar.gz, tar, tar.zst; images: oci, docker; several with commas
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "tar.gz")]
     formats: Vec<String>,
+    /// How the layers of OCI layouts are compressed [default: gzip]
+    #[arg(long, value_enum, value_name = "HOW")]
+    compression: Option<Compression>,
     /// Never change debstrata.lock; fail where it does not fit the manifests
     #[arg(long)]
     locked: bool,
 }
 
+/// How layers are compressed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compression {
+    /// What everything reads.
+    Gzip,
+    /// Smaller, and faster to unpack; not for old runtimes.
+    Zstd,
+}
+
 impl Build {
     pub(super) fn run(&self, session: &Session) -> Result<Answer, Failures> {
-        let forms: BTreeSet<Form> = self.formats.iter().map(|text| parse_form(text)).collect::<Result<_, _>>()?;
+        let formats = self.formats()?;
         let workshop = session.workshop()?;
         let picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
         let output = self.output.clone().unwrap_or_else(|| session.global.directory.join("out"));
-        let built =
-            pipeline::build(&workshop, &picks, &BuildOptions { output, forms: forms.clone(), locked: self.locked })?;
-        session.reporter.result(&built, || summary(&built, &forms)).map_err(pipeline::stdout_failed)?;
+        let built = pipeline::build(
+            &workshop,
+            &picks,
+            &BuildOptions {
+                output,
+                formats: formats.clone(),
+                locked: self.locked || session.global.bundle.is_some(),
+            },
+        )?;
+        session.reporter.result(&built, || summary(&built, &formats)).map_err(pipeline::stdout_failed)?;
         Ok(Answer::Yes)
+    }
+
+    fn formats(&self) -> Result<Formats, UsageError> {
+        let mut formats = Formats::default();
+        for text in &self.formats {
+            match (text.as_str(), Form::ALL.into_iter().find(|form| form.extension() == text)) {
+                (_, Some(form)) => drop(formats.layers.insert(form)),
+                ("docker", _) => formats.docker = true,
+                ("oci", _) => {
+                    formats.oci = Some(match self.compression.unwrap_or(Compression::Gzip) {
+                        Compression::Gzip => Form::TarGz,
+                        Compression::Zstd => Form::TarZst,
+                    });
+                }
+                (text, None) => {
+                    let known = Form::ALL.map(Form::extension).join(", ");
+                    return Err(UsageError::new(
+                        format!("{text:?} is no format"),
+                        format!("formats are {known}, oci, docker"),
+                    ));
+                }
+            }
+        }
+        if self.compression.is_some() && formats.oci.is_none() {
+            return Err(UsageError::new(
+                "--compression is about the layers of OCI layouts, and none is asked for",
+                "add --format oci; layers by themselves are compressed as --format says (tar.gz, tar.zst)",
+            ));
+        }
+        Ok(formats)
     }
 }
 
-fn parse_form(text: &str) -> Result<Form, UsageError> {
-    Form::ALL.into_iter().find(|form| form.extension() == text).ok_or_else(|| {
-        let known = Form::ALL.map(Form::extension).join(", ");
-        UsageError::new(format!("{text:?} is no format"), format!("formats are {known}"))
-    })
+/// The images, if any; their manifests where there is a layout, else docker's IDs.
+fn images(built: &[BuiltTier]) -> String {
+    let of_tiers = || built.iter().flat_map(|tier| tier.images.iter().map(move |image| (tier, image)));
+    if of_tiers().next().is_none() {
+        return String::new();
+    }
+    let in_layout = of_tiers().any(|(_, image)| image.manifest.is_some());
+    let columns = [
+        ("image", Align::Left),
+        ("arch", Align::Left),
+        ("layers", Align::Right),
+        ("size", Align::Right),
+        (if in_layout { "manifest" } else { "image id" }, Align::Left),
+    ];
+    let row = |(tier, image): (&BuiltTier, &BuiltImage)| {
+        vec![
+            format!("{}/{}", tier.distribution, image.name),
+            image.architecture.to_string(),
+            image.layers.to_string(),
+            bytes(image.size),
+            image.manifest.unwrap_or(image.config).to_string(),
+        ]
+    };
+    format!("\n{}", table(&columns, &of_tiers().map(row).collect::<Vec<_>>()))
 }
 
 /// A column for each compressed form; a plain tar's size is the layer's own.
-fn summary(built: &[BuiltTier], forms: &BTreeSet<Form>) -> String {
-    let compressed: Vec<Form> = forms.iter().copied().filter(|form| *form != Form::Tar).collect();
+fn summary(built: &[BuiltTier], formats: &Formats) -> String {
+    let compressed: Vec<Form> = formats.files().into_iter().filter(|form| *form != Form::Tar).collect();
     let left = [("tier", Align::Left), ("arch", Align::Left)];
     let right = ["packages", "entries", "size"].into_iter().chain(compressed.iter().map(|form| form.extension()));
     let mut columns: Vec<_> = left.into_iter().chain(right.map(|name| (name, Align::Right))).collect();
@@ -81,6 +149,7 @@ fn summary(built: &[BuiltTier], forms: &BTreeSet<Form>) -> String {
         row
     };
     let mut text = table(&columns, &built.iter().map(row).collect::<Vec<_>>());
+    text.push_str(&images(built));
     for tier in built {
         for unmet in &tier.unmet {
             text.push_str(&format!("unmet in {}/{} {}: {unmet}\n", tier.distribution, tier.tier, tier.architecture));

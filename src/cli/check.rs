@@ -23,7 +23,10 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self, session: &Session) -> Result<Answer, Failures> {
         let workshop = session.workshop()?;
-        let picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        let mut picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        if self.tiers.is_empty() {
+            picks = pipeline::with_overlays(&workshop.project, picks);
+        }
         let checked = pipeline::check(&workshop, &picks)?;
         let verbose = session.global.verbose;
         session.reporter.result(&checked, || text(&checked, verbose)).map_err(pipeline::stdout_failed)?;

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{
     Answer,
     report::{opt_outs, saved},
-    surroundings::Session,
+    surroundings::{Session, UsageError},
 };
 use crate::{
     evidence::changes,
@@ -36,6 +36,11 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn run(&self, session: &Session) -> Result<Answer, Failures> {
+        if session.global.bundle.is_some() && !self.check {
+            let help =
+                "lock the project that the bundle was made of, and make it anew; `lock --check` looks at its lock";
+            return Err(UsageError::new("a bundle cannot be locked", help).into());
+        }
         let workshop = session.workshop()?;
         let mut names = self.distributions.clone();
         let upgrade = match &self.upgrade {

@@ -3,6 +3,7 @@
 
 mod audit;
 mod build;
+mod bundle;
 mod check;
 mod lock;
 mod progress;
@@ -52,6 +53,9 @@ struct Global {
     /// Where downloads and derived data are kept [default: cache/ in the project folder]
     #[arg(long, value_name = "DIR", global = true)]
     cache: Option<PathBuf>,
+    /// Build or audit what is in a file that `bundle` wrote, without the network
+    #[arg(long, value_name = "FILE", global = true)]
+    bundle: Option<PathBuf>,
     /// A mirror to ask first, such as debian=https://mirror.example.org/debian (repeats; also
     /// DEBSTRATA_MIRRORS, separated by spaces)
     #[arg(long = "mirror", value_name = "ARCHIVE=URI", global = true)]
@@ -86,6 +90,8 @@ enum Color {
 enum Verb {
     /// Compose tiers and write their layers
     Build(build::Build),
+    /// Write all that a build needs into one file
+    Bundle(bundle::Bundle),
     /// Resolve packages and write debstrata.lock
     Lock(lock::Lock),
     /// Rebuild from the lock and compare with what it records
@@ -112,6 +118,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
     let session = surroundings::Session { global: arguments.global, surroundings, reporter };
     let answer = match arguments.verb {
         Verb::Build(verb) => verb.run(&session),
+        Verb::Bundle(verb) => verb.run(&session),
         Verb::Lock(verb) => verb.run(&session),
         Verb::Audit(verb) => verb.run(&session),
         Verb::Check(verb) => verb.run(&session),

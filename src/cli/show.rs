@@ -61,6 +61,12 @@ fn overview(shown: &[ShownTier]) -> String {
             tier.summary.clone(),
         ]
     };
+    // A column of nothing would only make lines longer.
+    if shown.iter().any(|tier| tier.images.len() > 1) {
+        let columns: Vec<_> = columns.iter().copied().chain([("variants", Align::Left)]).collect();
+        let with_variants = |tier: &ShownTier| row(tier).into_iter().chain([variants(tier)]).collect();
+        return table(&columns, &shown.iter().map(with_variants).collect::<Vec<_>>());
+    }
     table(&columns, &shown.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -99,12 +105,13 @@ fn details(shown: &[ShownTier]) -> String {
         ];
         let layer_columns = [("layer", Align::Left), ("size", Align::Right), ("diff_id", Align::Left)];
         format!(
-            "{}/{} {}: {}\nchain: {}\n\n{}\n{}",
+            "{}/{} {}: {}\nchain: {}\n{}\n{}\n{}",
             tier.distribution,
             tier.tier,
             tier.architecture,
             tier.summary,
             chain(tier),
+            images(tier),
             table(&package_columns, &packages),
             table(&layer_columns, &layers)
         )
@@ -114,4 +121,15 @@ fn details(shown: &[ShownTier]) -> String {
 
 fn chain(tier: &ShownTier) -> String {
     tier.layers.iter().map(|layer| layer.tier.as_str()).collect::<Vec<_>>().join(" <- ")
+}
+
+/// Without the tier's name before each.
+fn variants(tier: &ShownTier) -> String {
+    let each = tier.images.iter().filter_map(|image| image.strip_prefix(tier.tier.as_str())?.strip_prefix('-'));
+    each.collect::<Vec<_>>().join(" ")
+}
+
+/// A line where there are several.
+fn images(tier: &ShownTier) -> String {
+    if tier.images.len() > 1 { format!("images: {}\n", tier.images.join(" ")) } else { String::new() }
 }

@@ -78,6 +78,7 @@ impl Session {
         let settings = Settings {
             root: self.global.directory.clone(),
             cache: self.cache(),
+            bundle: self.global.bundle.clone(),
             fresh,
             fetch: self.fetch_settings()?,
             clock: self.surroundings.clock,
@@ -113,7 +114,7 @@ impl Session {
             https: either_case("https_proxy").or_else(|| either_case("all_proxy")),
             no_proxy: either_case("no_proxy"),
         };
-        settings.offline = self.global.offline;
+        settings.offline = self.global.offline || self.global.bundle.is_some();
         if let Some(snapshot) = self.variable("DEBSTRATA_SNAPSHOT") {
             settings.snapshot = snapshot.trim_end_matches('/').to_owned();
         }

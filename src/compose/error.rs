@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use miette::{LabeledSpan, SourceSpan};
 
-use super::{OverLimit, Unfulfilled, declare::GENTLE};
+use super::{OverLimit, Unfulfilled, UnknownUser, declare::GENTLE};
 use crate::{
     generate::GenerateError,
     ground::{Class, Failure, PathError, RootPath, Source},
@@ -141,6 +141,10 @@ pub enum ComposeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Unfulfilled(Box<Unfulfilled>),
+    /// An image would run as somebody who is not there.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    UnknownUser(Box<UnknownUser>),
     /// A file that an expectation asks about cannot be read.
     #[error("what {path} holds cannot be read from the cache")]
     #[diagnostic(code(debstrata::compose::content), help("delete derived/ in the cache folder; it is made anew"))]

@@ -17,6 +17,7 @@ mod merge;
 mod remark;
 mod replaces;
 mod select;
+mod users;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -38,6 +39,7 @@ pub use kept::{Kept, kept};
 pub use layout::merged_usr;
 pub use limits::{Load, OverLimit, asks_layer_size, over_limits, rootfs_size, set_id_files};
 pub use remark::Remark;
+pub use users::{Runner, UnknownUser, runners, unknown_users};
 
 /// The contents of files beside a manifest, by their place on this machine.
 pub type Beside = BTreeMap<PathBuf, Content>;

@@ -5,6 +5,7 @@
 
 mod class;
 mod event;
+mod leb128;
 mod links;
 mod path;
 mod pool;
@@ -16,6 +17,7 @@ mod write;
 
 pub use class::{Class, Failure};
 pub use event::{Event, Observer, Silent, Work};
+pub use leb128::{put_leb128, take_leb128};
 pub use links::{TooManyLinks, follow};
 pub use path::{PathError, RootPath, printable};
 pub use pool::work_until;

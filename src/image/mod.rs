@@ -1,5 +1,10 @@
 //! Layers become images: config, OCI layout, docker archive, registry. Knows no packages.
 
+pub mod artifact;
+pub mod config;
+pub mod docker;
+pub mod layout;
+pub mod sign;
 pub mod spec;
 
 use std::path::PathBuf;

@@ -93,6 +93,23 @@ pub(super) fn write(
     Ok(())
 }
 
+/// The header blocks of a plain file of an archive that is no layer: mode 0644, owner 0:0, time 0.
+pub(super) fn plain(name: &str, size: u64) -> Vec<u8> {
+    let (mut out, mut pax) = (Vec::new(), Vec::new());
+    let mut fields =
+        Fields { name: name.as_bytes(), kind: b'0', mode: 0o644, uid: 0, gid: 0, size, mtime: 0, link: b"" };
+    if size >= 8u64.pow(11) {
+        record(&mut pax, b"size", size.to_string().as_bytes());
+        fields.size = 0;
+        auxiliary(&mut out, PAX, b'x', &pax);
+    }
+    if name.len() > 100 {
+        auxiliary(&mut out, LONG, b'L', &[name.as_bytes(), b"\0"].concat());
+    }
+    header(&mut out, &fields);
+    out
+}
+
 /// A record about the entry that follows: header, data, zeros up to a full block.
 fn auxiliary(out: &mut Vec<u8>, name: &[u8], kind: u8, data: &[u8]) {
     let size = data.len() as u64;

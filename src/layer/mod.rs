@@ -51,6 +51,20 @@ impl Form {
     }
 }
 
+/// The header blocks of a plain file (mode 0644, owner 0:0, time 0) in an archive around layers. The file's
+/// bytes follow, then [`padding`].
+pub fn plain_head(name: &str, size: u64) -> Vec<u8> {
+    header::plain(name, size)
+}
+
+/// How many zeros fill the last tar block of a file of `size` bytes.
+pub fn padding(size: u64) -> u64 {
+    tar::padding(size)
+}
+
+/// The zeros at the end of a tar.
+pub const TAR_END: [u8; header::END as usize] = [0; header::END as usize];
+
 /// Where one form is written to.
 pub struct Sink<'a> {
     /// The form.

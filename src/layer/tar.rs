@@ -107,7 +107,7 @@ impl<'a> Tar<'a> {
 }
 
 /// How many zeros fill the last block of `size` bytes.
-fn padding(size: u64) -> u64 {
+pub(super) fn padding(size: u64) -> u64 {
     const BLOCK: u64 = header::BLOCK as u64;
     (BLOCK - size % BLOCK) % BLOCK
 }

@@ -62,7 +62,10 @@ pub fn recipe<E>(
         files,
         archives,
         generate,
-        checks: _, // shapes nothing
+        image: _,      // of configs, which stand beside layers
+        variants: _,   // likewise; an overlay is a tier of its own
+        checks: _,     // shapes nothing
+        stands_for: _, // its manifest and its parent say it all
     } = tier;
     let mut canon = Canon::new("recipe 1");
     canon.text("format-version", format_version);

@@ -87,10 +87,6 @@ const fn needed(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, required: true, status: Status::Now, doc }
 }
 
-const fn later(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { name, kind, required: false, status: Status::Later, doc }
-}
-
 /// `archive.toml`
 pub static ARCHIVE: Table = Table {
     title: "archive.toml",
@@ -146,8 +142,8 @@ pub static TIER: Table = Table {
         key("files", Kind::List(&Kind::Table(&FILE)), "Files of your own."),
         key("archives", Kind::List(&Kind::Table(&TARBALL)), "Tarballs by hash."),
         key("generate", Kind::Table(&GENERATE), "What maintainer scripts would have made."),
-        later("image", Kind::Table(&IMAGE), "The image's config."),
-        later("variants", Kind::Map(&Kind::Table(&VARIANT)), "Other configs or one more layer."),
+        key("image", Kind::Table(&IMAGE), "The image's config."),
+        key("variants", Kind::Map(&Kind::Table(&VARIANT)), "Other configs or one more layer."),
         key("limits", Kind::Table(&LIMITS), "Bounds on what comes out."),
         key("expect", Kind::List(&Kind::Table(&EXPECT)), "Checks of the rootfs at every build."),
         key("accept", Kind::List(&Kind::Table(&ACCEPT)), "Findings of `check` that are known."),
@@ -314,16 +310,16 @@ pub static VARIANT: Table = Table { title: "[variants.NAME]", keys: &variant_key
 
 const fn image_keys() -> [Key; 10] {
     [
-        key("user", Kind::Line, "Who runs the process."),
+        key("user", Kind::Either(&[Kind::Id, Kind::Line]), "Who runs the process: user or user:group."),
         key("workdir", Kind::Path, "Where it starts."),
-        key("entrypoint", Kind::List(&Kind::Text), "The program."),
-        key("cmd", Kind::List(&Kind::Text), "Its default arguments."),
+        key("entrypoint", Kind::List(&Kind::Text), "The program; [] for none."),
+        key("cmd", Kind::List(&Kind::Text), "Its default arguments; [] for none."),
         key("env", Kind::Map(&Kind::Text), "Its environment."),
         key("labels", Kind::Map(&Kind::Text), "Labels of the config."),
         key("annotations", Kind::Map(&Kind::Text), "Annotations of the manifest."),
         key("volumes", Kind::List(&Kind::Path), "Volumes."),
-        key("exposed-ports", Kind::List(&Kind::Line), "Ports, such as 8080/tcp."),
-        key("stop-signal", Kind::Line, "The signal that ends it."),
+        key("exposed-ports", Kind::List(&Kind::Either(&[Kind::Id, Kind::Line])), "Ports, such as 8080 or \"53/udp\"."),
+        key("stop-signal", Kind::Either(&[Kind::Id, Kind::Line]), "The signal that ends it."),
     ]
 }
 

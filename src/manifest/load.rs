@@ -18,7 +18,9 @@ use super::{
     accounts::Chain,
     archive,
     error::{Finding, Findings, ManifestError, Topic},
-    keys, scalar, shape, tier,
+    keys,
+    overlay::{self, Files},
+    scalar, shape, tier,
 };
 
 /// The largest manifest taken, in bytes.
@@ -271,6 +273,11 @@ impl Run<'_> {
             }
             chains.insert(draft.name.clone(), chain);
             told.push((draft.name, draft.findings.list));
+        }
+        let broken = chains.into_iter().filter(|(_, chain)| chain.broken).map(|(name, _)| name).collect();
+        for (name, finding) in overlay::derive(&mut tiers, &Files { stems, broken: &broken }) {
+            let list = told.iter_mut().find(|(other, _)| *other == name);
+            list.expect("each tier's findings were gathered").1.push(finding);
         }
         // Told in the order of the files, not of the chain.
         told.sort_by(|a, b| a.0.cmp(&b.0));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::Checks;
+use super::{Checks, Image, Overlaid, Variant};
 use crate::{
     debian::{Architecture, Relation},
     ground::{RootPath, Sha256, Source, Span, Spanned},
@@ -28,7 +28,8 @@ pub struct Distribution {
     pub folder: PathBuf,
     /// Its `archive.toml`.
     pub archive: Archive,
-    /// Parents before children, otherwise by name. `Tier::parent` indexes this list.
+    /// Parents before children, otherwise by name; then those that stand for overlays
+    /// (`Tier::stands_for`). `Tier::parent` indexes this list.
     pub tiers: Vec<Tier>,
 }
 
@@ -140,8 +141,14 @@ pub struct Tier {
     pub archives: Vec<Tarball>,
     /// `[generate]`
     pub generate: Generate,
+    /// `[image]`
+    pub image: Image,
+    /// `[variants]`, by name.
+    pub variants: Vec<Variant>,
     /// `[limits]`, `[[expect]]`, `[[accept]]`
     pub checks: Checks,
+    /// `None`: for itself, a file of its own. Else for another tier with an overlay on top.
+    pub stands_for: Option<Overlaid>,
 }
 
 /// One entry of `packages`.
@@ -390,10 +397,14 @@ impl Distribution {
 
     /// A tier and its ancestors, the root tier first.
     pub fn chain(&self, tier: usize) -> Vec<usize> {
-        let mut chain: Vec<_> =
-            std::iter::successors(Some(tier), |tier| self.tiers[*tier].parent.as_ref().map(|parent| parent.value))
-                .collect();
-        chain.reverse();
-        chain
+        chain(&self.tiers, tier)
     }
+}
+
+/// As [`Distribution::chain`], among these tiers.
+pub(super) fn chain(tiers: &[Tier], tier: usize) -> Vec<usize> {
+    let parent = |tier: &usize| tiers[*tier].parent.as_ref().map(|parent| parent.value);
+    let mut chain: Vec<_> = std::iter::successors(Some(tier), parent).collect();
+    chain.reverse();
+    chain
 }

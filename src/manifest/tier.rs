@@ -11,7 +11,7 @@ use super::{
     CaCertificates, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Missing,
     Omission, Ownership, Symlink, Tier, User, Wish,
     accounts::{Chain, Sort},
-    checks,
+    checks, config,
     error::{Findings, Place, Topic, class_of},
     globs,
     shape::{Fields, Value, inside},
@@ -61,6 +61,8 @@ pub(super) fn read(
         (owner(entry, chain, findings), places)
     };
     let checks = checks::read(&mut fields, &mut owners, findings);
+    let image = config::read(&mut fields, findings);
+    let variants = config::variants(&mut fields, findings);
     let tier = Tier {
         source: findings.source.clone(),
         name: name.into(),
@@ -79,7 +81,10 @@ pub(super) fn read(
         files,
         archives,
         generate,
+        image,
+        variants,
         checks,
+        stands_for: None,
     };
     paths_once(&tier, findings);
     tier

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::{
     BuildOptions, BuiltTier, Failures, Workshop, checking,
     errors::OfTier,
+    images,
     packages::{Digests, Lack, Packages, check_digests, expected, unpacked},
     plan::{Made, Plan, Step},
     tarballs,
@@ -179,7 +180,7 @@ fn settle(
 ) {
     let Some((number, step, publisher)) = publishing else { return };
     match publisher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-        Ok(made) => drop(built[number].insert(step.tier, plans[number].built(step, &made, outputs, &options.forms))),
+        Ok(made) => drop(built[number].insert(step.tier, plans[number].built(step, &made, outputs, &options.formats))),
         Err(failures) => round.failures.push(failures),
     }
 }
@@ -236,15 +237,12 @@ fn already_there(
     if !vouched {
         return Ok(None);
     }
-    let mut expected = Vec::new();
-    for form in &options.forms {
+    let mut same = true;
+    for (form, places) in plan.places(step, &options.formats) {
         let Some(blob) = made.blobs.get(form.extension()) else { return Ok(None) };
-        expected.push((plan.layer_name(step, *form), blob.digest));
+        same &= images::lies_in(workshop, plan, step, form, &places, &blob.digest, outputs)?;
     }
-    let unchanged = |(name, digest): &(String, Sha256)| unchanged(workshop, outputs, name, digest);
-    let same: Vec<bool> = expected.par_iter().map(unchanged).collect::<Result<_, _>>()?;
-    let same = same.into_iter().all(|same| same);
-    let built = plan.built(step, &made, outputs, &options.forms);
+    let built = plan.built(step, &made, outputs, &options.formats);
     let again = made.warned || made.checked != step.checks;
     Ok(same.then_some(There { built, made, again }))
 }
@@ -254,7 +252,7 @@ const STAMPS: &str = "stamps";
 
 /// Whether an output is what an earlier run made: hashed, unless it is the very file that was hashed
 /// before and nobody touched it since.
-fn unchanged(workshop: &Workshop, outputs: &Outputs, name: &str, digest: &Sha256) -> Result<bool, Failures> {
+pub(super) fn unchanged(workshop: &Workshop, outputs: &Outputs, name: &str, digest: &Sha256) -> Result<bool, Failures> {
     let Some(stamp) = outputs.stamp(name) else { return Ok(outputs.is(name, digest)?) };
     let key = Sha256::of(&[outputs.path(name).as_os_str().as_bytes(), digest.as_bytes()].concat()).to_string();
     let kept = workshop.cache.get_derived(STAMPS, &key)?;
@@ -328,7 +326,7 @@ fn emit(
     outputs: &Outputs,
     options: &BuildOptions,
 ) -> Result<Draft, NotEmitted> {
-    let files: Vec<_> = options.forms.iter().map(|form| (*form, plan.layer_name(step, *form))).collect();
+    let files = plan.places(step, &options.formats);
     let draft = outputs.write_layer(&files, changes, plan.mtime(workshop), &*workshop.cache, &*workshop.observer)?;
     plan.judge(step, draft.emitted.diff_id, draft.emitted.size).map_err(NotEmitted::Failed)?;
     Ok(draft)
@@ -343,7 +341,11 @@ fn publish(
     entries: usize,
     warned: bool,
 ) -> Result<Made, Failures> {
-    let made = Made::new(entries, &draft.publish()?, warned, step.checks);
+    let mut made = Made::new(entries, &draft.publish()?, warned, step.checks);
+    // Forms of earlier runs are kept in mind: the next run may ask for them again.
+    if let Some(before) = recall_made(workshop, &step.recipe)?.filter(|before| before.diff_id == made.diff_id) {
+        made.blobs = before.blobs.into_iter().chain(made.blobs).collect();
+    }
     remember(workshop, step, &made)?;
     workshop.observer.tell(Event::Step(format!("{} {}: {}", plan.title(step), plan.architecture, made.diff_id)));
     Ok(made)
@@ -377,8 +379,16 @@ impl Remarks {
     fn add(&mut self, plan: &Plan<'_>, step: &Step, composed: &Composed) {
         let title = plan.title(step);
         *self.composed.entry(title.clone()).or_default() += 1;
+        // What an overlay's own tier was told of is not told again of every tier that it is on top of.
+        let overlay = plan.tier(step).stands_for.as_ref().map(|overlaid| overlaid.overlay);
+        let overlay =
+            overlay.map(|overlay| format!("{}/{}", plan.distribution.name, plan.distribution.tiers[overlay].name));
         for remark in &composed.remarks {
-            let key = (title.clone(), remark.to_string());
+            let text = remark.to_string();
+            if overlay.as_ref().is_some_and(|overlay| self.made.contains_key(&(overlay.clone(), text.clone()))) {
+                continue;
+            }
+            let key = (title.clone(), text);
             self.made.entry(key).or_insert_with(|| (0, remark.clone())).0 += 1;
         }
     }

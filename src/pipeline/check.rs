@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     building::changes,
     checking, locking,
     packages::{Lack, check_digests, unpacked},
-    plan::plan,
+    plan::{Step, plan},
     stages::Stages,
 };
 use crate::{
@@ -81,17 +82,20 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
             .iter()
             .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
         let Some(pick) = pick else { continue };
-        for step in plan.steps.iter().filter(|step| pick.named.contains(&step.tier)) {
+        let named = || plan.steps.iter().filter(|step| pick.judges(plan.distribution, step.tier));
+        let parent = |step: &Step| plan.tier(step).parent.as_ref().map(|parent| parent.value);
+        let looked_at: BTreeSet<usize> = named().flat_map(|step| [Some(step.tier), parent(step)]).flatten().collect();
+        let of_libraries = looked_at.into_par_iter().map(|tier| Ok((tier, stages.libraries(tier)?)));
+        let of_libraries: BTreeMap<usize, Vec<Finding>> = of_libraries.collect::<Result<_, Failures>>()?;
+        for step in named() {
             let chain = stages.of(step);
             let faults = match step.checks {
                 Some(_) => checking::faults(workshop, plan, step, &stages.chain, &changes(plan, step, &stages.chain))?,
                 None => Vec::new(),
             };
-            let mut libraries = stages.libraries(step.tier)?;
-            if let Some(parent) = &plan.tier(step).parent {
-                let above = stages.libraries(parent.value)?;
-                libraries.retain(|finding| !above.contains(finding));
-            }
+            let above = parent(step).map(|parent| of_libraries[&parent].as_slice()).unwrap_or_default();
+            let own = of_libraries[&step.tier].iter().filter(|finding| !above.contains(finding));
+            let libraries: Vec<Finding> = own.cloned().collect();
             let locked = plan.lock.architectures.get(&plan.architecture);
             let locked = locked.and_then(|inputs| inputs.tiers.get(&plan.tier(step).name));
             let subject = Subject {
@@ -173,15 +177,24 @@ impl<'a> Tally<'a> {
         let Self { distribution, seen, made } = self;
         let mut used: BTreeSet<(usize, usize)> = BTreeSet::new();
         let mut findings: BTreeMap<usize, Vec<Found>> = BTreeMap::new();
+        // A tier that stands for an overlay has the overlay's manifest: what is told of the one is not told
+        // of the other again, and its acceptances are judged there.
+        let overlay = |number: usize| distribution.tiers[number].stands_for.as_ref().map(|one| one.overlay);
+        let own: BTreeSet<(usize, &str, String)> =
+            made.keys().map(|(number, lint, subject, _)| (*number, *lint, subject.clone())).collect();
         for ((number, lint, ..), (finding, architectures)) in made {
             let everywhere = LINTS.iter().any(|one| one.name == lint && one.everywhere);
             if everywhere && seen.get(&number) != Some(&architectures) {
                 continue;
             }
             let tier = &distribution.tiers[number];
+            let told = overlay(number).is_some_and(|at| own.contains(&(at, lint, finding.subject.clone())));
             let accept = tier.checks.accept.iter();
             let accepting: Vec<_> = accept.enumerate().filter(|(_, one)| one.covers(lint, &finding.subject)).collect();
-            used.extend(accepting.iter().map(|(at, _)| (number, *at)));
+            used.extend(accepting.iter().map(|(at, _)| (overlay(number).unwrap_or(number), *at)));
+            if told {
+                continue;
+            }
             let mut found = found(distribution, tier, architectures, finding);
             match accepting.first() {
                 Some((_, acceptance)) => {
@@ -195,7 +208,7 @@ impl<'a> Tally<'a> {
             let tier = &distribution.tiers[number];
             checked.findings.extend(findings.remove(&number).unwrap_or_default());
             for (at, acceptance) in tier.checks.accept.iter().enumerate() {
-                if !used.contains(&(number, at)) {
+                if overlay(number).is_none() && !used.contains(&(number, at)) {
                     let finding = idle(&acceptance.lint.value, &acceptance.subject.value.0, &acceptance.lint.span);
                     checked.findings.push(found(distribution, tier, architectures.clone(), finding));
                 }

@@ -1,4 +1,5 @@
-//! Whether composed tiers keep what their manifests promise: `[limits]` and `[[expect]]`.
+//! Whether composed tiers keep what their manifests promise: `[limits]`, `[[expect]]`, and that the users of
+//! their images are there.
 
 use super::{
     Failures, Workshop,
@@ -23,10 +24,16 @@ pub(super) fn digest(distribution: &Distribution, tier: usize) -> Option<Sha256>
     let chain: Vec<&Tier> = distribution.chain(tier).into_iter().map(|tier| &distribution.tiers[tier]).collect();
     let setuid = Tier::setuid(&chain).map(|(setuid, _)| setuid);
     let checks = &chain.last()?.checks;
-    if checks.expect.is_empty() && checks.limits == Default::default() && setuid.is_none() {
+    let runners: Vec<_> = compose::runners(distribution, tier).into_iter().map(|(_, _, user)| user).collect();
+    if checks.expect.is_empty() && checks.limits == Default::default() && setuid.is_none() && runners.is_empty() {
         return None;
     }
-    Some(Sha256::of(format!("{RULES} {:?} {:?} {setuid:?}", checks.limits, checks.expect).as_bytes()))
+    let mut text = format!("{RULES} {:?} {:?} {setuid:?}", checks.limits, checks.expect);
+    // Only where there are any: what was checked before images had users stays so.
+    if !runners.is_empty() {
+        text.push_str(&format!(" {runners:?}"));
+    }
+    Some(Sha256::of(text.as_bytes()))
 }
 
 /// All that a composed tier of `chain` does not keep.
@@ -54,5 +61,7 @@ pub(super) fn faults(
     let load = Load { name: &name, architecture, chain: &tiers, composed, changes, layer_size };
     let mut faults = compose::over_limits(&load);
     faults.extend(compose::unfulfilled(&name, architecture, tier, &composed.rootfs));
+    let runners = compose::runners(plan.distribution, step.tier);
+    faults.extend(compose::unknown_users(&name, architecture, &runners, &composed.rootfs));
     Ok(faults)
 }

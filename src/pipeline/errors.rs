@@ -129,6 +129,22 @@ pub(super) struct LeftOut {
     pub(super) failures: Failures,
 }
 
+/// Locked packages that the signed indexes of the lock do not list.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{architecture}: the indexes that the lock trusts do not list {packages}")]
+#[diagnostic(
+    code(debstrata::pipeline::unlisted),
+    severity(Warning),
+    help(
+        "the lock holds what the archive has replaced since, or somebody edited it: `debstrata lock --upgrade` takes \
+         what is listed"
+    )
+)]
+pub(super) struct Unlisted {
+    pub(super) architecture: Architecture,
+    pub(super) packages: String,
+}
+
 /// An omission that omitted nothing.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("`omit` of {package} omits nothing")]

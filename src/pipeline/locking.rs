@@ -339,6 +339,11 @@ fn resolve_architecture(
             None => Some(Vec::new()),
             Some(parent) => answers[parent.value].clone(),
         };
+        let overlay = tier.stands_for.as_ref().map(|overlaid| overlaid.overlay);
+        if overlay.is_some_and(|overlay| answers[overlay].is_none()) {
+            answers.push(None); // it asks the same, and that was told
+            continue;
+        }
         let Some(mut chain) = parents else {
             answers.push(None); // the parent's errors are told; its children have no ground to stand on
             continue;
@@ -420,6 +425,10 @@ fn tell_elsewhere(
 fn tell_idle(workshop: &Workshop, distribution: &Distribution, idle: &Idle) {
     for (tier, omission) in idle {
         let tier = &distribution.tiers[*tier];
+        // What an overlay omits may be idle on top of one tier and not of another; its own tier decides.
+        if tier.stands_for.is_some() {
+            continue;
+        }
         let name = &tier.omit[*omission].package;
         let warning = IdleOmission { package: name.value.clone(), span: name.span.clone().into() };
         workshop.observer.tell(Event::Warning(Arc::new(Located::new(&tier.source, warning))));

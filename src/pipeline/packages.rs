@@ -153,7 +153,7 @@ fn unpack_missing<'p>(
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let debs = fetch_all(workshop, &missing)?;
+    let debs = fetched(workshop, &missing)?;
     let expectations: Vec<_> = missing.iter().map(|one| expected(one.package)).collect();
     let pairs: Vec<_> = debs.iter().map(PathBuf::as_path).zip(&expectations).collect();
     workshop.observer.tell(Event::Step(format!("unpacking {} packages", pairs.len())));
@@ -173,8 +173,8 @@ fn unpack_missing<'p>(
     if failures.is_empty() { Ok(damaged) } else { Err(failures.into()) }
 }
 
-/// Fetches .debs; where the only trouble is that some are gone for good, says which.
-fn fetch_all(workshop: &Workshop, missing: &[Sought<'_>]) -> Result<Vec<PathBuf>, Lack> {
+/// The .debs of packages, from the cache or else fetched; where the only trouble is that some are gone for good, says which.
+pub(super) fn fetched(workshop: &Workshop, missing: &[Sought<'_>]) -> Result<Vec<PathBuf>, Lack> {
     let mut wishes = Vec::new();
     for Sought { distribution, package, origin } in missing {
         let Some(origin) = *origin else {

@@ -1,24 +1,25 @@
 //! What is to be done for one distribution and architecture, and what was made of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     convert::Infallible,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failures, Locks, Pick, Workshop, checking};
+use super::{Failures, Formats, Locks, Pick, Workshop, checking, images::BuiltImage};
 use crate::{
     archive::Package,
     compose::{self, Beside},
     debian::Architecture,
     evidence::verdict::Difference,
     ground::{DiffId, Sha256},
+    image::layout::blobs_folder,
     layer::{self, Emitted, Form},
     lock::{self, Lock, Output},
     manifest::{Distribution, Tier},
-    outputs::{self, Outputs},
+    outputs::{self, Outputs, Place},
 };
 
 /// How to build.
@@ -26,8 +27,8 @@ use crate::{
 pub struct BuildOptions {
     /// The output folder.
     pub output: PathBuf,
-    /// In which forms layers are written.
-    pub forms: BTreeSet<Form>,
+    /// What is written.
+    pub formats: Formats,
     /// Never change the lock.
     pub locked: bool,
 }
@@ -51,8 +52,14 @@ pub struct BuiltTier {
     pub diff_id: DiffId,
     /// Digest of all that shapes the layer.
     pub recipe: Sha256,
-    /// The files that were written, or were there already.
+    /// The files that were written, or were there already; blobs of layouts are in no list.
     pub outputs: Vec<OutputFile>,
+    /// What it and its variants come to, where images are asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<BuiltImage>,
+    /// Its forms, by extension.
+    #[serde(skip)]
+    pub(super) blobs: BTreeMap<String, MadeBlob>,
     /// Dependencies that nothing meets and no omission declares.
     pub unmet: Vec<String>,
     /// With `dependencies = "linked"`: what `"all"` would have added.
@@ -221,6 +228,23 @@ impl<'a> Plan<'a> {
         outputs::layer_name(&self.distribution.name, self.architecture, &self.tier(step).name, form)
     }
 
+    /// Where each form of a step's layer goes.
+    pub(super) fn places(&self, step: &Step, formats: &Formats) -> Vec<(Form, Vec<Place>)> {
+        let files = formats.files();
+        let places = |form: Form| {
+            let file = files.contains(&form).then(|| Place::File(self.layer_name(step, form)));
+            let blob = (formats.oci == Some(form)).then(|| self.blob_place());
+            (form, file.into_iter().chain(blob).collect())
+        };
+        formats.forms().into_iter().map(places).collect()
+    }
+
+    /// Where layers lie in the distribution's layout.
+    pub(super) fn blob_place(&self) -> Place {
+        let folder = blobs_folder(Path::new(&outputs::layout_name(&self.distribution.name)));
+        Place::Blob(folder.to_str().expect("names of distributions are ASCII").to_owned())
+    }
+
     /// Whether a layer is what the lock records, where it records the same recipe.
     pub(super) fn judge(&self, step: &Step, diff_id: DiffId, size: u64) -> Result<(), Failures> {
         let built = Output { recipe: step.recipe, diff_id, size };
@@ -229,7 +253,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What is reported of a step.
-    pub(super) fn built(&self, step: &Step, made: &Made, outputs: &Outputs, forms: &BTreeSet<Form>) -> BuiltTier {
+    pub(super) fn built(&self, step: &Step, made: &Made, outputs: &Outputs, formats: &Formats) -> BuiltTier {
         let tier = self.tier(step);
         let file = |form: &Form| {
             let blob = made.blobs.get(form.extension())?;
@@ -246,7 +270,9 @@ impl<'a> Plan<'a> {
             size: made.size,
             diff_id: made.diff_id,
             recipe: step.recipe,
-            outputs: forms.iter().filter_map(file).collect(),
+            outputs: formats.files().iter().filter_map(file).collect(),
+            images: Vec::new(),
+            blobs: made.blobs.clone(),
             unmet: unmet.map(|tier| tier.unmet.clone()).unwrap_or_default(),
             saved: unmet.and_then(|tier| tier.saved).map(ShownSaved::from),
             opt_outs: self.lock.opt_outs(&self.distribution.name),

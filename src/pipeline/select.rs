@@ -8,7 +8,7 @@ use super::Failures;
 use crate::{
     debian::Architecture,
     ground::{Class, Failure, nearest},
-    manifest::{Distribution, Project},
+    manifest::{Distribution, Project, Tier, images},
 };
 
 /// What is asked for of one distribution.
@@ -18,7 +18,7 @@ pub struct Pick {
     pub distribution: usize,
     /// Indexes into `Distribution::tiers`, with all their parents, parents first.
     pub tiers: Vec<usize>,
-    /// The tiers that were named (all, where none was).
+    /// The tiers that were named (where none was, all that have a file).
     pub named: Vec<usize>,
     /// Sorted.
     pub architectures: Vec<Architecture>,
@@ -65,7 +65,8 @@ pub fn select(
     }
     if tiers.is_empty() {
         for (distribution, named) in project.distributions.iter().zip(&mut named) {
-            named.extend(0..distribution.tiers.len());
+            let own = |tier: &usize| distribution.tiers[*tier].stands_for.is_none();
+            named.extend((0..distribution.tiers.len()).filter(own));
         }
     }
     let mut picks = Vec::new();
@@ -102,6 +103,28 @@ pub fn select(
     Ok(picks)
 }
 
+/// The picks with the tiers that stand for overlays on top of their named ones: among `tiers` then, not
+/// among `named`. For those who make or judge images.
+pub fn with_overlays(project: &Project, picks: Vec<Pick>) -> Vec<Pick> {
+    let add = |mut pick: Pick| {
+        let tiers = &project.distributions[pick.distribution].tiers;
+        let on_named = |tier: &Tier| tier.stands_for.as_ref().is_some_and(|one| pick.named.contains(&one.below));
+        // They come last, so their parents stay before them.
+        pick.tiers.extend(tiers.iter().enumerate().filter(|(_, tier)| on_named(tier)).map(|(at, _)| at));
+        pick.tiers.sort_unstable();
+        pick.tiers.dedup();
+        pick
+    };
+    picks.into_iter().map(add).collect()
+}
+
+impl Pick {
+    /// Whether a tier was named, or came along with one that was, by [`with_overlays`].
+    pub(super) fn judges(&self, distribution: &Distribution, tier: usize) -> bool {
+        self.named.contains(&tier) || distribution.tiers[tier].stands_for.is_some()
+    }
+}
+
 fn find_tiers(project: &Project, name: &str) -> Vec<(usize, usize)> {
     let (wanted, tier) = match name.split_once('/') {
         Some((distribution, tier)) => (Some(distribution), tier),
@@ -115,22 +138,37 @@ fn find_tiers(project: &Project, name: &str) -> Vec<(usize, usize)> {
 }
 
 fn unknown_tier(project: &Project, name: &str) -> SelectError {
-    let full: Vec<String> = project
-        .distributions
-        .iter()
-        .flat_map(|distribution| {
-            distribution.tiers.iter().map(move |tier| format!("{}/{}", distribution.name, tier.name))
-        })
-        .collect();
+    let names = |wanted: &dyn Fn(&Tier) -> bool| -> Vec<String> {
+        let each = project.distributions.iter().flat_map(|one| one.tiers.iter().map(move |tier| (one, tier)));
+        each.filter(|(_, tier)| wanted(tier)).map(|(one, tier)| format!("{}/{}", one.name, tier.name)).collect()
+    };
+    let (full, own) = (names(&|_| true), names(&|tier| tier.stands_for.is_none()));
     let short = full.iter().filter_map(|name| name.split_once('/')).map(|(_, tier)| tier);
+    if let Some((distribution, tier)) = image_of(project, name) {
+        return SelectError {
+            message: format!("{name:?} is an image, not a tier"),
+            help: format!("its layers are those of {distribution}/{tier}: name that"),
+        };
+    }
     let near = if name.contains('/') { nearest(name, full.iter().map(String::as_str)) } else { nearest(name, short) };
     SelectError {
         message: format!("no tier is called {name:?}"),
         help: match near {
             Some(near) => format!("did you mean {near}?"),
-            None => format!("tiers are {}", full.join(", ")),
+            None => format!("tiers are {}", own.join(", ")),
         },
     }
+}
+
+/// The tier whose chain an image of this name has.
+fn image_of<'a>(project: &'a Project, name: &str) -> Option<(&'a str, &'a str)> {
+    let (wanted, name) = name.split_once('/').map_or((None, name), |(wanted, name)| (Some(wanted), name));
+    let mut each = project.distributions.iter().filter(|one| wanted.is_none_or(|wanted| wanted == one.name));
+    each.find_map(|one| {
+        let mut images = (0..one.tiers.len()).flat_map(|tier| images(one, tier));
+        let image = images.find(|image| image.name == name)?;
+        Some((one.name.as_str(), one.tiers[image.tier].name.as_str()))
+    })
 }
 
 /// One `--arch`.

@@ -7,6 +7,7 @@ use crate::{
     debian::Architecture,
     ground::{DiffId, Sha256},
     lock::Lock,
+    manifest,
 };
 
 /// One tier of one architecture. `show --json` prints one as an object where one tier was named and
@@ -25,6 +26,8 @@ pub struct ShownTier {
     pub packages: Vec<ShownPackage>,
     /// The whole chain's, root tier first.
     pub layers: Vec<ShownLayer>,
+    /// The images that it comes to: its own name, and those of its variants, such as `cc-debug-nonroot`.
+    pub images: Vec<String>,
     /// Suites that an `allow-unsigned` or `allow-expired` of the manifest let pass.
     pub opt_outs: Vec<String>,
 }
@@ -103,6 +106,7 @@ fn one(
             size: output.map(|output| output.size),
         });
     }
+    let images = manifest::images(distribution, tier).into_iter().map(|image| image.name).collect();
     let tier = &distribution.tiers[tier];
     ShownTier {
         distribution: distribution.name.clone(),
@@ -111,6 +115,7 @@ fn one(
         summary: tier.summary.clone(),
         packages,
         layers,
+        images,
         opt_outs: lock.opt_outs(&distribution.name),
     }
 }

@@ -1,6 +1,6 @@
 //! From `[[archives]]` to unpacked ones: recall, fetch, unpack; what is damaged is had anew, once.
 
-use std::collections::btree_map::Entry;
+use std::{collections::btree_map::Entry, path::PathBuf};
 
 use super::{
     Failures, Workshop,
@@ -55,6 +55,11 @@ fn unpacked(workshop: &Workshop, tier: &str, tarball: &manifest::Tarball) -> Res
         }
         result => Ok(result?),
     }
+}
+
+/// The tarball's file, from the cache or else fetched.
+pub(super) fn fetched(workshop: &Workshop, tier: &str, tarball: &manifest::Tarball) -> Result<PathBuf, Failures> {
+    Ok(workshop.fetcher.tarball(&wanted(tier, tarball))?)
 }
 
 fn wanted(tier: &str, tarball: &manifest::Tarball) -> Tarball {

@@ -146,7 +146,7 @@ fn others(plan: &Plan<'_>, chain: &[&Tier], name: &str, why: &mut Why) {
     let has = |tier: &&Tier| {
         inputs.tiers.get(&tier.name).is_some_and(|locked| locked.packages.iter().any(|one| **one == *name))
     };
-    let outside = |tier: &&Tier| !chain.iter().any(|own| own.name == tier.name);
+    let outside = |tier: &&Tier| tier.stands_for.is_none() && !chain.iter().any(|own| own.name == tier.name);
     let found: Vec<_> =
         plan.distribution.tiers.iter().filter(has).filter(outside).map(|tier| tier.name.as_str()).collect();
     if !found.is_empty() {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use miette::Diagnostic;
 
-use super::Failures;
+use super::{Failures, bundle::unpack_bundle};
 use crate::{
     cache::Cache,
     fetch::{self, Fetcher},
@@ -20,6 +20,9 @@ pub struct Settings {
     pub root: PathBuf,
     /// The cache.
     pub cache: PathBuf,
+    /// In place of `root`: a file that [`super::bundle()`] wrote. It is unpacked into a folder of the cache
+    /// that goes with the workshop, and brings downloads of its own.
+    pub bundle: Option<PathBuf>,
     /// Trust nothing that earlier runs derived: unpacked data and compressed members are made anew, in
     /// a folder of the cache that goes with the workshop.
     pub fresh: bool,
@@ -42,7 +45,7 @@ pub struct Workshop {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) clock: Timestamp,
     pub(super) timestamp: Option<u64>,
-    _scratch: Option<tempfile::TempDir>,
+    _scratch: Vec<tempfile::TempDir>,
 }
 
 impl Workshop {
@@ -58,13 +61,20 @@ pub type Warnings = Vec<Arc<dyn Diagnostic + Send + Sync>>;
 impl Workshop {
     /// Reads the manifests and opens the cache.
     pub fn open(settings: Settings, observer: Arc<dyn Observer>) -> Result<(Self, Warnings), Failures> {
-        let loaded = manifest::load(&settings.root)?;
-        let mut cache = Cache::open(&settings.cache)?;
-        let mut scratch = None;
+        let (mut root, mut folder) = (settings.root, settings.cache);
+        let mut scratch = Vec::new();
+        if let Some(bundle) = &settings.bundle {
+            let unpacked = Cache::scratch(&folder)?;
+            unpack_bundle(bundle, unpacked.path())?;
+            (root, folder) = (unpacked.path().to_owned(), unpacked.path().join("cache"));
+            scratch.push(unpacked);
+        }
+        let loaded = manifest::load(&root)?;
+        let mut cache = Cache::open(&folder)?;
         if settings.fresh {
-            let fresh = Cache::scratch(&settings.cache)?;
-            cache = Cache::open_with_derived(&settings.cache, fresh.path())?;
-            scratch = Some(fresh);
+            let fresh = Cache::scratch(&folder)?;
+            cache = Cache::open_with_derived(&folder, fresh.path())?;
+            scratch.push(fresh);
         }
         let cache = Arc::new(cache);
         let offline = fetch::Settings { offline: true, ..settings.fetch.clone() };

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Item, Unpacked};
 use crate::{
     debian::deb::ControlMembers,
-    ground::{RootPath, Sha256},
+    ground::{RootPath, Sha256, put_leb128, take_leb128},
     rootfs::{self, Attributes, Content, LinkGroup, Spool},
 };
 
@@ -72,22 +72,22 @@ impl Table {
         let mut out = Vec::with_capacity(128 * self.records.len() + 4096);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(self.deb.as_bytes());
-        put_number(&mut out, self.spool_size);
-        put_number(&mut out, self.control.len() as u64);
+        put_leb128(&mut out, self.spool_size);
+        put_leb128(&mut out, self.control.len() as u64);
         for (name, bytes) in &self.control {
             put_bytes(&mut out, name.as_bytes());
             put_bytes(&mut out, bytes);
         }
-        put_number(&mut out, self.records.len() as u64);
+        put_leb128(&mut out, self.records.len() as u64);
         for record in &self.records {
-            put_number(&mut out, record.path.as_bytes().len() as u64 + 1);
+            put_leb128(&mut out, record.path.as_bytes().len() as u64 + 1);
             out.push(b'/');
             out.extend_from_slice(record.path.as_bytes());
             let attributes = &record.attributes;
             for number in [u64::from(attributes.mode), attributes.uid.into(), attributes.gid.into()] {
-                put_number(&mut out, number);
+                put_leb128(&mut out, number);
             }
-            put_number(&mut out, attributes.xattrs.len() as u64);
+            put_leb128(&mut out, attributes.xattrs.len() as u64);
             for (name, value) in &attributes.xattrs {
                 put_bytes(&mut out, name);
                 put_bytes(&mut out, value);
@@ -100,8 +100,8 @@ impl Table {
                 }
                 Node::File { offset, size, sha256, crc32, group } => {
                     out.push(if group.is_some() { b'h' } else { b'f' });
-                    put_number(&mut out, *offset);
-                    put_number(&mut out, *size);
+                    put_leb128(&mut out, *offset);
+                    put_leb128(&mut out, *size);
                     out.extend_from_slice(sha256.as_bytes());
                     out.extend_from_slice(&crc32.to_be_bytes());
                     if let Some(LinkGroup(group)) = group {
@@ -140,16 +140,8 @@ impl Table {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_number(out, bytes.len() as u64);
+    put_leb128(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
@@ -163,20 +155,7 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit.
-            if shift == 63 && bits > 1 {
-                return None;
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        take_leb128(&mut self.0)
     }
 
     fn take(&mut self, count: u64) -> Option<&'a [u8]> {

@@ -121,7 +121,10 @@ pub fn world(packages: &[Pkg]) -> World {
         directories: Vec::new(),
         symlinks: Vec::new(),
         files: Vec::new(),
+        image: Default::default(),
+        variants: Vec::new(),
         checks: Default::default(),
+        stands_for: None,
         archives: Vec::new(),
         generate: Generate { dpkg_status: false, ..Generate::default() },
     };

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _};
 
-use crate::world::{World, package};
+use crate::world::{World, files, package};
 
 #[test]
 fn what_was_built_is_equal_and_nothing_changes() {
@@ -29,6 +29,34 @@ fn a_fresh_clone_is_audited_from_the_lock_alone() {
     world.run(&["audit"]).exits(0);
     assert_eq!(world.snapshot(&["cache/downloads", "cache/CACHEDIR.TAG", "cache/.gitignore"]), before);
     assert_eq!(world.run(&["audit", "--offline"]).exits(0).stdout, "equal: 2 layers rebuilt from the lock\n");
+}
+
+#[test]
+fn the_chain_of_trust_is_checked_down_to_the_package() {
+    let mut world = World::small();
+    world.build();
+    world
+        .run(&["audit", "--verbose"])
+        .exits(0)
+        .says(&["source-1/trixie: signed as the lock says", "amd64: 2 packages are listed by signed indexes"]);
+    // The lock keeps a version that the archive has replaced.
+    world.publish(|suite| suite.packages[0].1 = package("hello", "2.0").build());
+    world.tier("more", "packages = [\"hello\"]\n");
+    world.run(&["lock"]).exits(0);
+    assert_eq!(world.locked()[1], "hello 1.0");
+    world.run(&["audit", "base"]).exits(0).says(&["do not list hello 1.0", "lock --upgrade"]);
+    // A damaged index proves nothing.
+    let lists = |bytes: &[u8]| bytes.starts_with(b"\xfd7zXZ") || bytes.starts_with(b"Package:");
+    let listed = files(&world.path("cache/downloads"));
+    let listed = listed.into_iter().filter(|path| lists(&fs::read(path).unwrap()));
+    let indexes: Vec<_> = listed.collect();
+    assert!(!indexes.is_empty());
+    for index in &indexes {
+        let bytes = fs::read(index).unwrap();
+        fs::write(index, vec![0; bytes.len()]).unwrap();
+    }
+    // As good as none.
+    world.run(&["audit", "base", "--verbose"]).exits(0).says(&["no longer has the indexes of the lock"]);
 }
 
 #[test]

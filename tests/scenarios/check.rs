@@ -36,6 +36,7 @@ fn faulty() -> World {
                  omit = [{ package = 'debconf', reason = 'r' }, { package = 'idle', reason = 'r' }]\n\
                  [globs]\nexclude = ['/usr/share/doc/**/changelog.*', '/none/**']\n\
                  [limits]\npackages = 1\n\
+                 [image]\nuser = 'nobody'\n\
                  [[expect]]\npath = '/usr/bin/never'\n\
                  [[accept]]\nlint = 'dangling-link'\nsubject = '/srv/*'\nreason = 'nothing is there'",
             ),
@@ -77,6 +78,7 @@ fn every_lint_finds_its_fault() {
             "expectation /usr/bin/never",
             "idle-glob /none/**",
             "idle-omission idle",
+            "image-user nobody",
             "limit packages",
             "privileged-file /usr/bin/su",
             "two-versions suite",
@@ -106,7 +108,7 @@ fn every_lint_finds_its_fault() {
         "which tool has, but an exclude of top keeps it out (manifests/test/top.toml:7)",
         "manifests/test/top.toml:9: packages = 1",
         "omit = [{ package = \"nothing\", reason = \"...\" }]",
-        "13 findings in 2 tiers\n",
+        "14 findings in 2 tiers\n",
     ]);
     // The parent has none of it.
     world.run(&["check", "base"]).exits(0);

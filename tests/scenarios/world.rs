@@ -104,9 +104,19 @@ impl World {
 
     /// The same with environment variables.
     pub fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
-        let mut command = self.project.command();
+        self.run_command(self.project.command(), arguments, variables)
+    }
+
+    /// Runs the binary for another project folder.
+    pub fn run_in(&self, folder: &Path, arguments: &[&str]) -> Run {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_debstrata"));
+        command.env_clear().arg("-C").arg(folder);
+        self.run_command(command, arguments, &[])
+    }
+
+    fn run_command(&self, mut command: assert_cmd::Command, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
         command.args(arguments).envs(variables.iter().copied());
-        let takes_one = ["build", "audit", "show", "check", "why"].iter().any(|verb| arguments.contains(verb));
+        let takes_one = ["build", "audit", "show", "check", "why", "bundle"].iter().any(|verb| arguments.contains(verb));
         if takes_one && !arguments.contains(&"--arch") {
             command.args(["--arch", "amd64"]);
         }

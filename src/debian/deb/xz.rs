@@ -20,7 +20,7 @@ use libdeflater::Crc;
 use xz2::stream::{CONCATENATED, Stream};
 
 use super::decode::Lzma;
-use crate::ground::{Sha256Hasher, work_until};
+use crate::ground::{Sha256Hasher, put_leb128, work_until};
 
 const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const FOOTER_MAGIC: [u8; 2] = *b"YZ";
@@ -178,8 +178,8 @@ impl Block {
     /// Its line of the index.
     fn record(&self) -> io::Result<Vec<u8>> {
         let mut record = Vec::new();
-        put_number(&mut record, self.unpadded().ok_or_else(damaged)?);
-        put_number(&mut record, self.uncompressed);
+        put_leb128(&mut record, self.unpadded().ok_or_else(damaged)?);
+        put_leb128(&mut record, self.uncompressed);
         Ok(record)
     }
 
@@ -213,14 +213,6 @@ fn number(input: &mut impl Read) -> io::Result<Option<u64>> {
         }
     }
     Err(damaged())
-}
-
-fn put_number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 /// The blocks of a stream that were seen, to be compared with its index.
@@ -511,18 +503,18 @@ mod tests {
                 continue;
             }
             let mut header = vec![0, one[HEADER + 1] | SIZES];
-            put_number(&mut header, unpadded - old as u64 - 8);
-            put_number(&mut header, piece.len() as u64);
+            put_leb128(&mut header, unpadded - old as u64 - 8);
+            put_leb128(&mut header, piece.len() as u64);
             header.extend(&one[HEADER + 2..HEADER + 5]);
             header.resize(header.len().next_multiple_of(4), 0);
             header[0] = (header.len() / 4) as u8;
             header.extend(libdeflater::crc32(&header).to_le_bytes());
-            put_number(&mut records, unpadded - old as u64 + header.len() as u64);
-            put_number(&mut records, piece.len() as u64);
+            put_leb128(&mut records, unpadded - old as u64 + header.len() as u64);
+            put_leb128(&mut records, piece.len() as u64);
             file.push([&header[..], &one[HEADER + old..end - index]].concat());
         }
         let mut index = vec![0];
-        put_number(&mut index, file.len() as u64);
+        put_leb128(&mut index, file.len() as u64);
         index.extend(records);
         index.resize(index.len().next_multiple_of(4), 0);
         index.extend(libdeflater::crc32(&index).to_le_bytes());
@@ -604,8 +596,8 @@ mod tests {
     #[test]
     fn a_block_that_claims_to_be_huge_is_no_allocation() {
         let mut block = vec![0, SIZES];
-        put_number(&mut block, 8);
-        put_number(&mut block, (1 << 62) - 1);
+        put_leb128(&mut block, 8);
+        put_leb128(&mut block, (1 << 62) - 1);
         block.extend([0x21, 1, 0]);
         block.resize(block.len().next_multiple_of(4), 0);
         block[0] = (block.len() / 4) as u8;

@@ -54,7 +54,7 @@ pub struct Subject<'a> {
     pub members: &'a Members,
     /// Dependencies that the lock says nothing meets and no omission declares.
     pub unmet: &'a [String],
-    /// `[limits]` and `[[expect]]` that are not kept.
+    /// What the manifest promises and is not kept: `[limits]`, `[[expect]]`, users of images.
     pub faults: &'a [ComposeError],
     /// What [`libraries::find`] found in the tier, and not in its parent.
     pub libraries: &'a [Finding],
@@ -107,6 +107,7 @@ pub static LINTS: &[Lint] = &[
     lint("expectation", "an [[expect]] that is not met", promises::expectations),
     line("idle-glob", "a glob that matches nothing, or globs for a package that is not there", idle::globs),
     line("idle-omission", "an omission that omits nothing", idle::omissions),
+    lint("image-user", "a user or group of an image that the tier does not have", promises::image_users),
     lint("limit", "a bound of [limits] that is exceeded", promises::limits),
     lint("malformed-elf", "a file that begins as an ELF file and could not be loaded", libraries::malformed),
     lint(

@@ -39,3 +39,21 @@ pub(super) fn expectations(subject: &Subject<'_>) -> Vec<Finding> {
     };
     subject.faults.iter().filter_map(finding).collect()
 }
+
+/// `image-user`
+pub(super) fn image_users(subject: &Subject<'_>) -> Vec<Finding> {
+    let finding = |fault: &ComposeError| {
+        let ComposeError::UnknownUser(unknown) = fault else { return None };
+        // What a variant of the tier below says has no place in an overlay's manifest.
+        let own = unknown.source_code == subject.stage().tier.source;
+        let span = unknown.span.offset()..unknown.span.offset() + unknown.span.len();
+        Some(Finding {
+            lint: "image-user",
+            subject: unknown.name.clone(),
+            message: format!("no {} of this name in {}, and an image runs as it", unknown.word, unknown.file),
+            help: unknown.help.clone(),
+            span: own.then_some(span),
+        })
+    };
+    subject.faults.iter().filter_map(finding).collect()
+}

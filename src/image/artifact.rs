@@ -1,0 +1,107 @@
+//! What refers to an image without being one: bills of materials, provenance, signatures (image-spec
+//! 1.1, manifest.md, "Guidelines for Artifact Usage"; distribution-spec 1.1, "Listing Referrers").
+
+use super::spec::{self, Descriptor, Digest, Manifest, Texts};
+use crate::ground::Sha256;
+
+/// What an empty config holds.
+const EMPTY: &[u8] = b"{}";
+/// The annotation that gives a blob a file's name.
+pub const TITLE: &str = "org.opencontainers.image.title";
+
+/// A document about an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// What it is: also what referrers are filtered by.
+    pub media_type: String,
+    /// A file's name for it.
+    pub title: String,
+    /// The document.
+    pub bytes: Vec<u8>,
+}
+
+/// A manifest that refers to an image, and the blobs that it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Points at `manifest`, as the list of referrers has it.
+    pub descriptor: Descriptor,
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// To be there before the manifest.
+    pub blobs: Vec<(Descriptor, Vec<u8>)>,
+}
+
+/// The artifact that attaches a document to `subject`, the manifest or index of an image.
+pub fn attach(subject: &Descriptor, attachment: Attachment) -> Artifact {
+    let Attachment { media_type, title, bytes } = attachment;
+    let mut layer = Descriptor::of(&media_type, &bytes);
+    layer.annotations = Texts::from([(TITLE.to_owned(), title)]);
+    let config = Descriptor::of(spec::EMPTY, EMPTY);
+    finish(subject, &media_type, (config, EMPTY.to_vec()), (layer, bytes), Texts::new())
+}
+
+/// A manifest over one blob that refers to `subject`.
+pub(super) fn finish(
+    subject: &Descriptor,
+    artifact_type: &str,
+    config: (Descriptor, Vec<u8>),
+    layer: (Descriptor, Vec<u8>),
+    annotations: Texts,
+) -> Artifact {
+    let subject = Descriptor { platform: None, annotations: Texts::new(), ..subject.clone() };
+    let manifest = spec::bytes(&Manifest {
+        schema_version: 2,
+        media_type: spec::MANIFEST.to_owned(),
+        artifact_type: Some(artifact_type.to_owned()),
+        config: config.0.clone(),
+        layers: vec![layer.0.clone()],
+        subject: Some(subject),
+        annotations: annotations.clone(),
+    });
+    let mut descriptor = Descriptor::of(spec::MANIFEST, &manifest);
+    descriptor.artifact_type = Some(artifact_type.to_owned());
+    descriptor.annotations = annotations;
+    Artifact { descriptor, manifest, blobs: vec![config, layer] }
+}
+
+/// The tag under which a registry without the referrers API has the list of what refers to a digest
+/// (distribution-spec 1.1, "Referrers Tag Schema").
+pub fn referrers_tag(subject: &Digest) -> String {
+    let Digest(sha256) = subject;
+    format!("sha256-{sha256}")
+}
+
+/// The digest of a document's bytes.
+pub fn digest(bytes: &[u8]) -> Digest {
+    Digest(Sha256::of(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attachment_names_its_subject_and_its_type() {
+        let mut subject = Descriptor::of(spec::INDEX, b"index");
+        subject.annotations.insert(spec::REF_NAME.to_owned(), "cc".to_owned());
+        let document = Attachment {
+            media_type: "application/spdx+json".to_owned(),
+            title: "cc.spdx.json".to_owned(),
+            bytes: b"{\"a\":1}".to_vec(),
+        };
+        let artifact = attach(&subject, document);
+        let manifest: serde_json::Value = serde_json::from_slice(&artifact.manifest).unwrap();
+        assert_eq!(manifest["artifactType"], "application/spdx+json");
+        assert_eq!(manifest["subject"]["digest"], subject.digest.to_string());
+        assert_eq!(manifest["subject"]["annotations"], serde_json::Value::Null);
+        assert_eq!(
+            manifest["config"]["digest"],
+            "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
+        assert_eq!(manifest["layers"][0]["annotations"][TITLE], "cc.spdx.json");
+        assert_eq!(artifact.descriptor.digest, digest(&artifact.manifest));
+        for (descriptor, bytes) in &artifact.blobs {
+            assert_eq!(descriptor.digest, digest(bytes));
+        }
+    }
+}
