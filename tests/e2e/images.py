@@ -80,7 +80,7 @@ def images_are_what_manifests_want():
         expect(set(digests) <= set(known), f"{title}: a layer is no file below out/")
         files = [known[digest][0] for digest in digests]
         below = chain(ROOT, distribution, tier)
-        right = len(files) == len(below) + bool(overlay) and all(each in names for each, names in zip(below, files))
+        right = len(files) == len(below) + bool(overlay) and all(each in called for each, called in zip(below, files))
         expect(right, f"{title}: its layers are {files}")
         diff_ids = [known[digest][1] for digest in digests]
         expect(diff_ids == config["rootfs"]["diff_ids"], f"{title}: its diff_ids are not what layers unpack to")
