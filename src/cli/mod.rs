@@ -4,6 +4,7 @@
 mod audit;
 mod build;
 mod check;
+mod fit;
 mod lock;
 mod progress;
 mod report;
@@ -96,6 +97,8 @@ enum Verb {
     Show(show::Show),
     /// How a package or a path came to be in a tier, or what keeps it out
     Why(why::AskWhy),
+    /// Which tiers can run a program, what the others lack, and which package brings it
+    Fit(fit::AskFit),
 }
 
 /// Runs the command line and says how it went; `debstrata --help` lists the exit statuses.
@@ -117,6 +120,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Check(verb) => verb.run(&session),
         Verb::Show(verb) => verb.run(&session),
         Verb::Why(verb) => verb.run(&session),
+        Verb::Fit(verb) => verb.run(&session),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 //! build.
 
 pub mod changes;
+pub mod fit;
 pub mod kept_out;
 pub mod lints;
 pub mod relations;
