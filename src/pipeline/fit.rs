@@ -72,7 +72,7 @@ enum NewError {
     #[error("no package is known that would make these files run in any tier{0}")]
     #[diagnostic(
         code(debstrata::fit::nothing_helps),
-        help("see what is missing above; `debstrata lock` fetches the archive's index, which knows more packages")
+        help("without --new, fit says what is missing; `debstrata lock` fetches the index, which knows more packages")
     )]
     Nothing(String),
     #[error("{} cannot be written", path.display())]
@@ -122,15 +122,15 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
         let plans = plan(workshop, &all, &locks)?;
         let mut tables = Tables::default();
         tables.fill(workshop, &all, &plans, false)?;
-        let (judged, found) = match judge(workshop, &all, &plans, &tables, &asked, numbers)? {
-            Some(judged) => judged,
+        let found = match judge(workshop, &all, &plans, &tables, &asked, numbers)? {
+            Some(found) => found,
             None => {
                 tables.fill(workshop, &all, &plans, true)?;
                 judge(workshop, &all, &plans, &tables, &asked, numbers)?.ok_or(NewError::Damaged)?
             }
         };
-        sizes.extend(found);
-        for (number, tiers) in judged {
+        sizes.extend(found.sizes);
+        for (number, tiers) in found.judged {
             let fitting = tiers.iter().filter(|(_, verdict)| verdict.fits).map(|(tier, _)| tier);
             let best = fitting.min_by_key(|tier| (sizes.get(*tier).copied().flatten().unwrap_or(u64::MAX), *tier));
             let subject = &subjects[number];
@@ -142,7 +142,7 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
                     architecture: *architecture,
                     best: best.cloned(),
                     tiers,
-                    notes: subject.notes(),
+                    notes: subject.notes().into_iter().chain(found.notes.iter().cloned()).collect(),
                 },
             );
         }
@@ -264,6 +264,14 @@ type Judged = BTreeMap<usize, BTreeMap<String, Verdict>>;
 /// Bytes of all layers of each tier.
 type Sizes = BTreeMap<String, Option<u64>>;
 
+/// What judging all files came to.
+struct Found {
+    judged: Judged,
+    sizes: Sizes,
+    /// What is not known.
+    notes: Vec<String>,
+}
+
 /// All files in all named tiers; `None` where a table is damaged.
 fn judge(
     workshop: &Workshop,
@@ -272,8 +280,8 @@ fn judge(
     tables: &Tables,
     asked: &[Asked<'_>],
     numbers: &[usize],
-) -> Result<Option<(Judged, Sizes)>, Failures> {
-    let (mut judged, mut sizes) = (Judged::new(), Sizes::new());
+) -> Result<Option<Found>, Failures> {
+    let (mut judged, mut sizes, mut notes) = (Judged::new(), Sizes::new(), Vec::new());
     for (pick, plan) in picks.iter().zip(plans) {
         let judge = Judge::new(plan.architecture);
         let numbered = tables.tiers(plan);
@@ -301,9 +309,17 @@ fn judge(
         if let Some(failures) = failed.into_inner() {
             return Err(failures);
         }
-        names.into_inner().keep()?;
+        let names = names.into_inner();
+        if names.unknown {
+            notes.push(format!(
+                "packages of {} that no tier has are not known here: the cache has no index of {}; `debstrata lock` \
+                 fetches it",
+                plan.distribution.name, plan.architecture
+            ));
+        }
+        names.keep()?;
     }
-    Ok(Some((judged, sizes)))
+    Ok(Some(Found { judged, sizes, notes }))
 }
 
 /// Which package names the archive has, as the index in the cache says: reading it takes longer than all
@@ -314,6 +330,8 @@ struct Names<'a> {
     key: String,
     known: BTreeMap<String, bool>,
     changed: bool,
+    /// A name was asked for that nobody knows: the cache has no index.
+    unknown: bool,
 }
 
 impl<'a> Names<'a> {
@@ -324,7 +342,14 @@ impl<'a> Names<'a> {
         let kept = workshop.cache.get_derived(NAMES, &key)?;
         // Short or damaged: asked again.
         let known = kept.and_then(|file| serde_json::from_slice(&read_at_most(file, LONGEST_NAMES).ok()?).ok());
-        Ok(Self { workshop, index: AtHand::new(workshop, plan), key, known: known.unwrap_or_default(), changed: false })
+        Ok(Self {
+            workshop,
+            index: AtHand::new(workshop, plan),
+            key,
+            known: known.unwrap_or_default(),
+            changed: false,
+            unknown: false,
+        })
     }
 
     fn first(&mut self, guesses: &[String]) -> Result<Option<String>, Failures> {
@@ -332,7 +357,10 @@ impl<'a> Names<'a> {
             let known = match self.known.get(name) {
                 Some(known) => *known,
                 None => {
-                    let Some(index) = self.index.get() else { return Ok(None) };
+                    let Some(index) = self.index.get() else {
+                        self.unknown = true;
+                        return Ok(None);
+                    };
                     let known = !index.candidates(name).is_empty();
                     // Not without bound: who asks for very many names reads the index each time.
                     if self.known.len() < 5000 {

@@ -36,6 +36,7 @@ impl Advice<'_> {
             let text = |bytes: &Vec<u8>| printable(bytes);
             let by = lack.by.as_ref().map(RootPath::to_string);
             let package = match lack.kind {
+                _ if lack.hopeless => None,
                 Kind::Library => self.library(lack, &mut missing),
                 Kind::Interpreter => self.interpreter(&lack.name),
                 Kind::Symbol | Kind::Architecture => None,

@@ -53,13 +53,15 @@ pub struct Lack {
     pub(super) versions: Vec<Box<[u8]>>,
     /// Of a version: whose.
     pub(super) library: Option<Vec<u8>>,
+    /// No package helps, whatever its name.
+    pub(super) hopeless: bool,
     /// The tier's own file that wants it.
     pub(super) by: Option<RootPath>,
 }
 
 impl Lack {
     fn new(kind: Kind, name: impl Into<Vec<u8>>, by: Option<&RootPath>) -> Self {
-        Self { kind, name: name.into(), versions: Vec::new(), library: None, by: by.cloned() }
+        Self { kind, name: name.into(), versions: Vec::new(), library: None, hopeless: false, by: by.cloned() }
     }
 }
 
@@ -117,8 +119,8 @@ impl Judge {
         }
         let started = match program.starts_with(b"/") {
             true => self.started(tier, program, depth),
-            // The kernel would look in the current folder.
-            false => None,
+            // The kernel looks in the current folder, whatever that is then.
+            false => return vec![Lack { hopeless: true, ..Lack::new(Kind::Interpreter, program, by) }],
         };
         let Some(mut lacks) = started else { return lack(program) };
         if !program.ends_with(b"/env") {
@@ -185,40 +187,44 @@ impl Judge {
         let mut loaded =
             vec![Loaded { elf, path: path.clone(), real: path.clone(), above: None, names: BTreeSet::new(), symbols }];
         let mut musl = false;
+        let mut lacks = Vec::new();
         if let Some(interpreter) = interpreter {
-            let lack = || vec![Lack::new(Kind::Interpreter, interpreter, own)];
-            let real = follow(interpreter, true, |path| tier.link(path)).ok();
-            let real = real.filter(|_| interpreter.starts_with(b"/"));
-            let Some((layer, object)) = real.as_deref().and_then(|real| tier.object(real)) else { return lack() };
-            let Some(real) = real.and_then(|real| RootPath::from_archive(&real).ok()) else { return lack() };
-            if !object.executable {
-                return lack();
+            match self.interpreter(tier, interpreter) {
+                // What else is missing is told all the same.
+                None => lacks.push(Lack::new(Kind::Interpreter, interpreter, own)),
+                Some(mut first) => {
+                    let file = interpreter.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+                    musl = file.starts_with(b"ld-musl-");
+                    if musl {
+                        // musl's is its C library as well, and looks elsewhere.
+                        let name = [b"libc.musl-", musl_machine(file), b".so.1"].concat();
+                        first.names.extend([b"libc.so".as_slice().into(), name.into()]);
+                        loader.configured =
+                            [b"/lib".as_slice(), b"/usr/local/lib", b"/usr/lib"].map(<[u8]>::to_vec).into();
+                        loader.default.clear();
+                    }
+                    loaded.push(first);
+                }
             }
-            let file = interpreter.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            musl = file.starts_with(b"ld-musl-");
-            // The loader is loaded before all else, under its path and its own name.
-            let mut names = BTreeSet::from([interpreter.into()]);
-            if musl {
-                // musl's is its C library as well, and looks elsewhere.
-                names.extend([
-                    b"libc.so".as_slice().into(),
-                    [b"libc.musl-", musl_machine(file), b".so.1"].concat().into(),
-                ]);
-                loader.configured = vec![b"/lib".to_vec(), b"/usr/local/lib".to_vec(), b"/usr/lib".to_vec()];
-                loader.default.retain(|folder| folder.ends_with(self.architecture.multiarch().as_bytes()));
-            }
-            let symbols = self.symbols(layer, object);
-            loaded.push(Loaded { elf: &object.elf, path: real.clone(), real, above: None, names, symbols });
         }
-        let mut lacks = self.load(tier, &loader, &mut loaded, own);
+        lacks.extend(self.load(tier, &loader, &mut loaded, own));
         if !musl {
             lacks.extend(versions(&loaded, own));
         }
         // What a library that is not there would give is not known.
-        if !lacks.iter().any(|lack| lack.kind == Kind::Library) {
+        if !lacks.iter().any(|lack| matches!(lack.kind, Kind::Library | Kind::Interpreter)) {
             lacks.extend(self.unfound(&loaded, musl, own, &lacks));
         }
         lacks
+    }
+
+    /// The loader that the kernel would start. It is loaded before all else, under its path and its own name.
+    fn interpreter<'a>(&self, tier: &'a Tier<'_>, path: &[u8]) -> Option<Loaded<'a>> {
+        let real = follow(path, true, |path| tier.link(path)).ok().filter(|_| path.starts_with(b"/"))?;
+        let (layer, object) = tier.object(&real)?;
+        let real = RootPath::from_archive(&real).ok().filter(|_| object.executable)?;
+        let (names, symbols) = (BTreeSet::from([path.into()]), self.symbols(layer, object));
+        Some(Loaded { elf: &object.elf, path: real.clone(), real, above: None, names, symbols })
     }
 
     /// Loads all that is needed, breadth first as the loader does.
