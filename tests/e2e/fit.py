@@ -2,8 +2,8 @@
 """Starts real programs of Debian packages in a chroot of every tier, and compares with what `fit` says.
 Needs root, an amd64 machine, the host's Debian mirrors, and the layers that `debstrata build` wrote to out/."""
 
-import concurrent.futures
 import json
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -52,6 +52,9 @@ SCRIPTS = {
 }
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LD_BIND_NOW": "1", "HOME": "/"}
+
+# What the loader says where it does not start a program.
+LOADER = ["error while loading shared", "symbol lookup error", "' not found (required by"]
 
 # What `fit` may get wrong, with the reason: a program that starts though `fit` says that it does not.
 EXPLAINED = {}
@@ -131,19 +134,25 @@ def starts(root, name, file, place):
             os.link(file, target)
         harmless = "--help" if name.startswith("busybox") else "--version"
         done = subprocess.run(
-            ["chroot", str(root), f"{place}/{name}", harmless], env=ENVIRONMENT, stdin=subprocess.DEVNULL,
-            capture_output=True, timeout=60, start_new_session=True,
+            [f"{place}/{name}", harmless], env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=60, preexec_fn=lambda: os.chroot(root), cwd="/", start_new_session=True,
         )
         said = (done.stdout + done.stderr).decode(errors="replace")
-        # The loader, env and chroot end with 127 where something is missing, chroot with 126 where the kernel
-        # does not take the file.
-        wrong = done.returncode in (126, 127) or "error while loading shared" in said or "symbol lookup error" in said
+        # The loader and env end with 127 where something is missing; the loader with 1 where a version is.
+        wrong = done.returncode == 127 or any(text in said for text in LOADER)
         return not wrong, said.strip()[:200]
+    except OSError as error:
+        return False, str(error)
     finally:
         if not there:
             target.unlink(missing_ok=True)
         for above in reversed(made):
             above.rmdir()
+
+
+def all_start(work):
+    root, found = work
+    return {file: starts(root, name, file, place) for name, file, place in found}
 
 
 def verdicts_are_true():
@@ -181,18 +190,15 @@ def compare(folder, found, trees):
         expect(answer.returncode in (0, 1), f"fit ended with {answer.returncode}\n{answer.stderr}")
         for (name, file, _), fit in zip(group, json.loads(answer.stdout), strict=True):
             said[str(file)] = fit["tiers"]
-    def of_tier(tier):
-        return {name: starts(trees[tier], name, file, place) for name, file, place in found}
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        started = dict(zip(trees, pool.map(of_tier, trees)))
+    with multiprocessing.get_context("fork").Pool() as pool:
+        started = dict(zip(trees, pool.map(all_start, [(root, found) for root in trees.values()], chunksize=1)))
     wrong, careful, compared, fitting = [], [], 0, 0
     for name, file, _ in found:
         tiers_of = said[str(file)]
         expect(set(tiers_of) == set(trees), f"{name}: judged {sorted(tiers_of)}")
         for tier, verdict in tiers_of.items():
             expect(verdict["fits"] == (not verdict["missing"]), f"{name} in {tier}: {verdict}")
-            true, words = started[tier][name]
+            true, words = started[tier][file]
             compared += 1
             fitting += true
             if verdict["fits"] and not true:

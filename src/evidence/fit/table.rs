@@ -36,6 +36,9 @@ const MOST_SYMBOLS: u64 = 256 << 20;
 /// Bytes of one file of ld.so.conf.
 const LONGEST_CONF: u64 = 1 << 20;
 
+/// Bytes as they stand in files.
+pub(super) type Name = Box<[u8]>;
+
 /// An ELF file of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
@@ -55,7 +58,7 @@ pub struct Layer {
     links: BTreeMap<Box<[u8]>, Box<[u8]>>,
     objects: BTreeMap<Box<[u8]>, Object>,
     /// The first lines of scripts that may be started, and whose they are.
-    scripts: BTreeMap<Box<[u8]>, (Box<[u8]>, Box<str>)>,
+    scripts: BTreeMap<Name, (Name, Box<str>)>,
     /// Files of a parent that are nothing of this any more.
     masked: BTreeSet<Box<[u8]>>,
     /// What the tier's loader searches beside the default: the tier's, not the layer's alone.
@@ -67,7 +70,7 @@ pub struct Layer {
 #[derive(Debug, Default)]
 pub(super) struct Exports {
     pub(super) given: HashSet<u64, BuildHasherDefault<Own>>,
-    pub(super) wanted: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    pub(super) wanted: Vec<(Name, Option<Name>)>,
 }
 
 /// Hashes need no hashing.
