@@ -40,15 +40,15 @@ fn libc() -> DebBuilder {
 /// libc6 in `base`; libfoo1 in `foo`; a shell and Perl in `shell`, with env, which needs libfoo1 and so is
 /// of no use there. The archive has libbar2 and python3 as well.
 fn world() -> World {
-    let foo = ElfBuilder::library("libfoo.so.1").needed("libc.so.6").gives(&["foo"]);
-    let bar = ElfBuilder::library("libbar.so.2").needed("libfoo.so.1");
+    let first = ElfBuilder::library("libfoo.so.1").needed("libc.so.6").gives(&["foo"]);
+    let second = ElfBuilder::library("libbar.so.2").needed("libfoo.so.1");
     let program =
         |name: &str, elf: ElfBuilder| DebBuilder::new(name, "1").file(format!("/usr/bin/{name}"), 0o755, elf.build());
     let world = World::new(
         [
             libc(),
-            library("libfoo1", "libfoo.so.1", &foo),
-            library("libbar2", "libbar.so.2", &bar).depends("libfoo1"),
+            library("libfoo1", "libfoo.so.1", &first),
+            library("libbar2", "libbar.so.2", &second).depends("libfoo1"),
             program("dash", ElfBuilder::program().needed("libc.so.6")).symlink("/usr/bin/sh", "dash"),
             program("perl", ElfBuilder::program().needed("libc.so.6")),
             program("env", ElfBuilder::program().needed("libfoo.so.1")),
@@ -104,15 +104,15 @@ fn libraries_versions_and_symbols() {
     let program = || ElfBuilder::program().needed("libc.so.6");
     let everywhere = json!({"test/base": [], "test/foo": [], "test/shell": []});
     let nowhere = |what: &str| json!({"test/base": [what], "test/foo": [what], "test/shell": [what]});
-    let foo = "library libfoo.so.1 libfoo1";
+    let lacks_one = "library libfoo.so.1 libfoo1";
     for (program, expected) in [
         (program().wants("libc.so.6", &["?GLIBC_2.99", "GLIBC_2.34"]).uses(&["puts@"]), everywhere.clone()),
         (program().wants("libc.so.6", &["GLIBC_2.99"]).uses(&["puts@"]), nowhere("symbol GLIBC_2.99 -")),
         (program().wants("libc.so.6", &["GLIBC_2.34"]).uses(&["gets@"]), nowhere("symbol gets@GLIBC_2.34 -")),
-        (program().needed("libfoo.so.1"), json!({"test/base": [foo], "test/foo": [], "test/shell": [foo]})),
+        (program().needed("libfoo.so.1"), json!({"test/base": [lacks_one], "test/foo": [], "test/shell": [lacks_one]})),
         (
             program().needed("libfoo.so.1").uses(&["foo", "food"]),
-            json!({"test/base": [foo], "test/foo": ["symbol food -"], "test/shell": [foo]}),
+            json!({"test/base": [lacks_one], "test/foo": ["symbol food -"], "test/shell": [lacks_one]}),
         ),
         // The version is asked of the library of another tier too.
         (program().needed("libbar.so.2"), nowhere("library libbar.so.2 libbar2")),
