@@ -5,6 +5,7 @@ mod audit;
 mod build;
 mod bundle;
 mod check;
+mod fit;
 mod lock;
 mod progress;
 mod push;
@@ -108,6 +109,8 @@ enum Verb {
     Why(why::AskWhy),
     /// Push images to a registry
     Push(push::Push),
+    /// Which tiers can run a program, what the others lack, and which package brings it
+    Fit(fit::AskFit),
 }
 
 /// Runs the command line and says how it went; `debstrata --help` lists the exit statuses.
@@ -132,6 +135,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Sbom(verb) => verb.run(&session),
         Verb::Why(verb) => verb.run(&session),
         Verb::Push(verb) => verb.run(&session),
+        Verb::Fit(verb) => verb.run(&session),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

@@ -11,6 +11,7 @@ mod notes;
 mod read;
 mod script;
 mod search;
+mod symbols;
 mod versions;
 
 pub use directories::{Conf, configured};
@@ -19,6 +20,7 @@ pub use notes::{Dlopen, Priority};
 pub use read::{read, read_bytes};
 pub use script::{LONGEST_LINE, interpreter};
 pub use search::{Asker, Found, Loader, Tree};
+pub use symbols::{Symbol, Symbols, symbols};
 pub use versions::{Versions, missing_versions};
 
 use crate::debian::Architecture;

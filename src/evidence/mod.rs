@@ -4,6 +4,7 @@
 pub mod changes;
 mod error;
 pub mod files;
+pub mod fit;
 pub mod kept_out;
 pub mod licences;
 pub mod lints;

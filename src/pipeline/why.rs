@@ -189,7 +189,7 @@ fn in_archive(index: Option<&Index>, members: &Members, name: &str, why: &mut Wh
 }
 
 /// The signed index that the cache has, read when it is first asked for; never from the network.
-struct AtHand<'a> {
+pub(super) struct AtHand<'a> {
     workshop: &'a Workshop,
     distribution: &'a Distribution,
     architecture: Architecture,
@@ -198,12 +198,12 @@ struct AtHand<'a> {
 }
 
 impl<'a> AtHand<'a> {
-    fn new(workshop: &'a Workshop, plan: &Plan<'a>) -> Self {
+    pub(super) fn new(workshop: &'a Workshop, plan: &Plan<'a>) -> Self {
         let Plan { distribution, architecture, lock, .. } = plan;
         Self { workshop, distribution, architecture: *architecture, lock, index: None }
     }
 
-    fn get(&mut self) -> Option<&Index> {
+    pub(super) fn get(&mut self) -> Option<&Index> {
         if self.index.is_none() {
             self.index = Some(self.read());
         }

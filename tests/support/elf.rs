@@ -16,6 +16,9 @@ pub struct ElfBuilder {
     wants: Vec<(String, Vec<(String, bool)>)>,
     defines: Vec<String>,
     notes: Vec<(u32, String, Vec<u8>)>,
+    /// Symbols that relocations name, and such as others find; `name` or `name@`.
+    wanted: Vec<String>,
+    given: Vec<String>,
 }
 
 const NEEDED: u64 = 1;
@@ -38,6 +41,8 @@ impl ElfBuilder {
             wants: Vec::new(),
             defines: Vec::new(),
             notes: Vec::new(),
+            wanted: Vec::new(),
+            given: Vec::new(),
         }
     }
 
@@ -115,6 +120,19 @@ impl ElfBuilder {
         self.note(0x407c_0c0a, "FDO", json.as_bytes())
     }
 
+    /// Symbols that it cannot do without; one that ends in `@` has the first version that it wants. Of 64 bits
+    /// alone.
+    pub fn uses(mut self, symbols: &[&str]) -> Self {
+        self.wanted = symbols.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Symbols that others find; one that ends in `@` has the first version that it defines.
+    pub fn gives(mut self, symbols: &[&str]) -> Self {
+        self.given = symbols.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
     /// Its bytes.
     pub fn build(&self) -> Vec<u8> {
         let (header, segment) = if self.wide { (64, 56) } else { (52, 32) };
@@ -140,6 +158,12 @@ impl ElfBuilder {
         // The first definition is the file's own.
         let own: Vec<&str> = if self.defines.is_empty() { Vec::new() } else { vec!["own"] };
         let defines: Vec<_> = own.into_iter().chain(self.defines.iter().map(|name| &**name)).map(&mut string).collect();
+        let mut symbols = vec![(0, 0, 0)];
+        for (names, section) in [(&self.wanted, 0), (&self.given, 1)] {
+            let one =
+                |name: &String| (string(name.trim_end_matches('@')), section, if name.ends_with('@') { 2 } else { 1 });
+            symbols.extend(names.iter().map(one));
+        }
         let strings_at = out.append(&strings);
         dynamic.extend([(5, strings_at), (10, strings.len() as u64)]);
 
@@ -175,6 +199,33 @@ impl ElfBuilder {
                 out.word(if number + 1 < defines.len() { 28 } else { 0 });
                 out.word(*name as u32);
                 out.word(0);
+            }
+        }
+        if symbols.len() > 1 {
+            assert!(self.wide, "symbols of 32 bits are not written");
+            out.align();
+            dynamic.extend([(6, out.bytes.len() as u64), (11, 24)]);
+            for (name, section, _) in &symbols {
+                out.word(*name as u32);
+                out.append(&[0x12, 0]); // STB_GLOBAL, STT_FUNC
+                out.half(*section);
+                out.address(0x10);
+                out.address(0);
+            }
+            dynamic.push((0x6fff_fff0, out.bytes.len() as u64));
+            symbols.iter().for_each(|(_, _, version)| out.half(*version));
+            out.align();
+            dynamic.push((4, out.bytes.len() as u64));
+            // One bucket; nobody here follows its chain.
+            out.word(1);
+            out.word(symbols.len() as u32);
+            (0..=symbols.len()).for_each(|_| out.word(0));
+            out.align();
+            dynamic.extend([(7, out.bytes.len() as u64), (8, 24 * self.wanted.len() as u64), (9, 24)]);
+            for number in 1..=self.wanted.len() as u64 {
+                out.address(0);
+                out.address(number << 32 | 6);
+                out.address(0);
             }
         }
         if self.flags_1 != 0 {
