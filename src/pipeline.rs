@@ -6,6 +6,7 @@ mod check;
 mod checking;
 mod errors;
 mod failures;
+mod kept;
 mod linkage;
 mod locking;
 mod packages;
@@ -25,6 +26,7 @@ use std::{
 
 pub use check::{Checked, Found, check};
 pub use failures::{Failures, Located, stdout_failed};
+pub use kept::{Referred, referred};
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
 pub use plan::{BuildOptions, BuiltTier, OutputFile, ShownSaved};
 pub use select::{Pick, select, select_architectures, select_distributions};

@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// Where a verb sends what it has to say.
+#[derive(Clone)]
 pub(super) struct Reporter {
     pub(super) progress: Arc<Progress>,
     json: bool,
@@ -58,6 +59,7 @@ impl Reporter {
     pub(super) fn failures(&self, failures: &Failures) -> u8 {
         self.progress.clear();
         for failure in &failures.0 {
+            debug_assert!(failure.code().is_some(), "every diagnostic has a code: {failure}");
             self.progress.print(&self.progress.render(failure.as_ref()));
         }
         failures.class().exit_status()
@@ -76,8 +78,13 @@ impl Reporter {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
+        self.raw(text.as_bytes())
+    }
+
+    /// A result that is no table for people and the same with `--json`.
+    pub(super) fn raw(&self, bytes: &[u8]) -> std::io::Result<()> {
         let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             // The reader has seen enough (`| head`).
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
