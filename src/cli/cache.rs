@@ -122,7 +122,13 @@ fn size(session: &Session) -> Result<Answer, Failures> {
     let kinds = cache::amounts(&cache::stored(&root)?);
     let sizes = Sizes { folder: shown(&root), total: sum(&kinds), kinds };
     let text = || {
-        format!("{}{}: {} in {} files\n", listing(&sizes.kinds), sizes.folder, bytes(sizes.total.bytes), sizes.total.files)
+        format!(
+            "{}{}: {} in {} files\n",
+            listing(&sizes.kinds),
+            sizes.folder,
+            bytes(sizes.total.bytes),
+            sizes.total.files
+        )
     };
     session.reporter.result(&sizes, text).map_err(pipeline::stdout_failed)?;
     Ok(Answer::Yes)
@@ -133,11 +139,8 @@ impl Prune {
         let root = session.cache();
         let referred = if self.unreferenced { Some(referred(&session.global.directory)?) } else { None };
         let keeps = |sort: &cache::Sort| referred.as_ref().is_some_and(|referred| referred.keeps(sort));
-        let rules = Rules {
-            unused_for: self.unused_for,
-            keeps: self.unreferenced.then_some(&keeps),
-            at_most: self.max_size,
-        };
+        let rules =
+            Rules { unused_for: self.unused_for, keeps: self.unreferenced.then_some(&keeps), at_most: self.max_size };
         let since = Duration::try_from(session.surroundings.clock.as_duration()).unwrap_or_default();
         let now = SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH);
         let before = cache::stored(&root)?;
@@ -145,10 +148,8 @@ impl Prune {
         let gone = if self.dry_run { choose(before.clone()) } else { cache::remove(&root, choose)? };
         let kinds = cache::amounts(&gone);
         let (all, removed) = (sum(&cache::amounts(&before)), sum(&kinds));
-        let left = Amount {
-            files: all.files.saturating_sub(removed.files),
-            bytes: all.bytes.saturating_sub(removed.bytes),
-        };
+        let left =
+            Amount { files: all.files.saturating_sub(removed.files), bytes: all.bytes.saturating_sub(removed.bytes) };
         let pruned = Pruned { folder: shown(&root), dry_run: self.dry_run, removed, kinds, left };
         session.reporter.result(&pruned, || pruned.text()).map_err(pipeline::stdout_failed)?;
         Ok(Answer::Yes)

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, surroundings::{Session, UsageError}};
+use super::{
+    Answer,
+    surroundings::{Session, UsageError},
+};
 use crate::{
     ground::{nearest, printable},
     pipeline::{self, Failures},
@@ -163,7 +166,10 @@ mod tests {
         for (code, Entry { title, what, remedy, example }) in table() {
             assert!(title.len() < 80 && !title.ends_with('.') && title.starts_with(char::is_uppercase), "{code}");
             for text in [&what, &remedy] {
-                assert!(text.trim().ends_with(['.', '`', ':', ')']) && text.len() > 20 && text.len() < 700, "{code}: {text}");
+                assert!(
+                    text.trim().ends_with(['.', '`', ':', ')']) && text.len() > 20 && text.len() < 700,
+                    "{code}: {text}"
+                );
             }
             assert!(example.is_none_or(|example| example.lines().all(|line| line.len() < 110)), "{code}");
         }

@@ -138,11 +138,9 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
     let answer = match (arguments.explain, arguments.verb) {
         (None, Some(verb)) => verb.run(&session),
         (Some(code), None) => explain::explain(&session, &code),
-        (Some(_), Some(_)) => Err(surroundings::UsageError::new(
-            "--explain goes with no verb",
-            "write `debstrata --explain CODE`",
-        )
-        .into()),
+        (Some(_), Some(_)) => {
+            Err(surroundings::UsageError::new("--explain goes with no verb", "write `debstrata --explain CODE`").into())
+        }
         (None, None) => Err(surroundings::UsageError::new("a verb is missing", verbs()).into()),
     };
     match answer {

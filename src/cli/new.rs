@@ -148,19 +148,17 @@ fn known(name: &str, project: Option<&Project>) -> Result<&'static Known, UsageE
     if let Some(known) = Known::find(name) {
         return Ok(known);
     }
-    let names = || manifest::KNOWN.iter().map(|known| known.name);
-    let own = project.into_iter().flat_map(|project| &project.distributions).map(|one| one.name.as_str());
-    let own: Vec<_> = own.collect();
+    let known: Vec<_> = manifest::KNOWN.iter().map(|known| known.name).collect();
+    let own: Vec<_> =
+        project.into_iter().flat_map(|project| &project.distributions).map(|one| one.name.as_str()).collect();
+    let listed = known.join(", ");
     let shown = printable(name.as_bytes());
-    let help = match (nearest(name, names().chain(own.iter().copied())), own.first()) {
-        (Some(near), _) => format!("did you mean {near}?"),
-        (None, Some(first)) if !name.contains('/') => {
-            format!("for a tier: debstrata new {first}/{shown}; distributions are {}", names().collect::<Vec<_>>().join(", "))
+    let help = match (nearest(name, known.iter().chain(&own).copied()), own.first()) {
+        (Some(near), _) => format!("did you mean {near}? Known are {listed}"),
+        (None, Some(first)) if manifest::is_tier_name(name) => {
+            format!("for a tier: debstrata new {first}/{name}; distributions are {listed}")
         }
-        _ => format!(
-            "known are {}; for another one write manifests/{shown}/archive.toml, as docs/manifest.md says",
-            names().collect::<Vec<_>>().join(", ")
-        ),
+        _ => format!("known are {listed}; for another one write its archive.toml, as docs/manifest.md says"),
     };
     Err(UsageError::new(format!("the keys of a distribution {shown:?} are not known"), help))
 }

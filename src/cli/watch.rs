@@ -64,7 +64,9 @@ pub(super) fn look(root: &Path) -> Seen {
 fn beside(project: &manifest::Project) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::new();
     for distribution in &project.distributions {
-        paths.extend(distribution.archive.sources.iter().filter_map(|source| Some(source.folder.as_ref()?.path.clone())));
+        paths.extend(
+            distribution.archive.sources.iter().filter_map(|source| Some(source.folder.as_ref()?.path.clone())),
+        );
         for tier in &distribution.tiers {
             paths.extend(tier.files.iter().filter_map(|file| match &file.content {
                 manifest::FileContent::Beside(path) => Some(path.clone()),
@@ -140,20 +142,20 @@ mod tests {
         let folder = root.path().join("manifests/d");
         fs::create_dir_all(folder.join("files")).unwrap();
         fs::create_dir_all(root.path().join("debs/deep")).unwrap();
-        fs::write(
-            folder.join("archive.toml"),
-            "architectures = ['amd64']\n[[sources]]\nfolder = '../../debs'\n",
-        )
-        .unwrap();
+        fs::write(folder.join("archive.toml"), "architectures = ['amd64']\n[[sources]]\nfolder = '../../debs'\n")
+            .unwrap();
         fs::write(folder.join("t.toml"), "[[files]]\npath = '/a'\nsource = '../../outside'\n").unwrap();
-        for name in ["manifests/d/files/x", "manifests/d/.t.toml.swp", "debs/a.deb", "debs/deep/b", "outside", "other"] {
+        for name in ["manifests/d/files/x", "manifests/d/.t.toml.swp", "debs/a.deb", "debs/deep/b", "outside", "other"]
+        {
             fs::write(root.path().join(name), "x").unwrap();
         }
         let names = || -> Vec<String> {
             let inside = |path: &PathBuf| fs::canonicalize(path).unwrap();
             let base = fs::canonicalize(root.path()).unwrap();
-            let mut names: Vec<_> =
-                look(root.path()).keys().map(|path| inside(path).strip_prefix(&base).unwrap().display().to_string()).collect();
+            let mut names: Vec<_> = look(root.path())
+                .keys()
+                .map(|path| inside(path).strip_prefix(&base).unwrap().display().to_string())
+                .collect();
             names.sort();
             names
         };

@@ -132,7 +132,9 @@ fn of_kind(kind: &'static Kind) -> Below {
         Kind::Table(table) => Below::Known(table),
         Kind::List(kind) => of_kind(kind),
         Kind::Map(Kind::Table(table)) => Below::MapOf(table),
-        Kind::Either(kinds) => kinds.iter().map(of_kind).find(|below| !matches!(below, Below::Free)).unwrap_or(Below::Free),
+        Kind::Either(kinds) => {
+            kinds.iter().map(of_kind).find(|below| !matches!(below, Below::Free)).unwrap_or(Below::Free)
+        }
         _ => Below::Free,
     }
 }

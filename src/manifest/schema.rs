@@ -84,7 +84,12 @@ fn of_kind(kind: &'static Kind) -> Option<Map<String, Value>> {
         Kind::Integer => json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX }),
         Kind::Mode => json!({ "type": "integer", "minimum": 0, "maximum": 0o7777 }),
         Kind::Id => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX - 1 }),
-        Kind::Moment => json!({ "type": "string", "format": "date-time" }),
+        Kind::Moment => {
+            let offset = "([Zz]|[+-][0-9]{2}:[0-9]{2})";
+            let mut schema = text(&format!("^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ][0-9:.]+{offset}$"), &[]);
+            schema["format"] = "date-time".into();
+            schema
+        }
         Kind::Duration => text(&scalar::duration_pattern(), &["7 days", "36h"]),
         Kind::Size => json!({
             "anyOf": [{ "type": "integer", "minimum": 0 }, text(&scalar::size_pattern(), &["4 MiB", "200 MB"])],
@@ -98,9 +103,7 @@ fn of_kind(kind: &'static Kind) -> Option<Map<String, Value>> {
         Kind::Glob => text(&format!("^(/|(/[^/{CONTROL}]+)+)$"), &["/usr/share/man/**"]),
         Kind::Wish => {
             let name = r"[a-z0-9][a-z0-9+._-]*";
-            let one = format!(
-                r"{name}(:[a-z0-9-]+)?(/[^\s|()\[\]<>,]+)?\s*(\([^()|]*\))?\s*(\[[^\[\]|]*\])?\s*"
-            );
+            let one = format!(r"{name}(:[a-z0-9-]+)?(/[^\s|()\[\]<>,]+)?\s*(\([^()|]*\))?\s*(\[[^\[\]|]*\])?\s*");
             text(&format!(r"^\s*{one}(\|\s*{one})*$"), &["libc6 (>= 2.36)"])
         }
         Kind::Architecture => json!({ "enum": Architecture::known().map(Architecture::name).collect::<Vec<_>>() }),

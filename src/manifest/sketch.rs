@@ -129,9 +129,9 @@ omit = [
     { package = "libgcc-s1", reason = "libc6 loads it only for pthread_cancel and backtraces" },
 ]
 
-# Which files of packages are kept: here all but documentation. Licences stay.
+# Which files of packages are kept: here all but history. Licences stay.
 [globs]
-exclude = ["/usr/share/man/**", "/usr/share/doc/**/changelog*", "/usr/share/lintian/**"]
+exclude = ["/usr/share/doc/**/changelog*", "/usr/share/lintian/**"]
 
 # Of ca-certificates only the licence: its certificates go into one file, which [generate] makes.
 [globs.package.ca-certificates]
@@ -192,9 +192,9 @@ pub fn tier(name: &str, parent: Option<&str>, packages: &[String], schemas: &Sch
          # is named alone.\n\
          dependencies = \"all\"\n\
          \n\
-         # Which files of packages are kept. Licences should stay.\n\
+         # Which files of packages are kept; another common one is \"/usr/share/man/**\". Licences should stay.\n\
          [globs]\n\
-         exclude = [\"/usr/share/man/**\", \"/usr/share/doc/**/changelog*\", \"/usr/share/lintian/**\"]\n\
+         exclude = [\"/usr/share/doc/**/changelog*\"]\n\
          \n\
          # Files of your own.\n\
          # [[files]]\n\

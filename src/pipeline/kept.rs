@@ -3,11 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{Failures, locking::read_lock};
-use crate::{
-    cache::Sort,
-    ground::Sha256,
-    manifest,
-};
+use crate::{cache::Sort, ground::Sha256, manifest};
 
 /// Digests that the locks and manifests of a project name.
 #[derive(Debug, Default)]

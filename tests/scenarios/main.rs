@@ -11,6 +11,7 @@ mod check;
 mod content;
 mod expect;
 mod gone;
+mod learning;
 mod limits;
 mod linked;
 mod lock;
