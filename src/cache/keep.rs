@@ -11,7 +11,7 @@ use std::{
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{CacheError, SCRATCH, incoming::is_at, open_lease};
+use super::{CacheError, LEASE, SCRATCH, incoming::is_at, open_lease};
 use crate::ground::{Sha256, Sha256Hasher, open_regular};
 
 /// What a file of the store is.
@@ -99,6 +99,7 @@ fn downloads(folder: &Path, found: &mut Vec<Stored>) -> Result<(), CacheError> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         match name.as_str() {
             "incoming" if inner => flat(&path, found, |_| Some(Sort::Partial))?,
+            LEASE => {}
             "heads" if inner => flat(&path, found, |_| Some(Sort::Record))?,
             _ if inner => flat(&path, found, |file| {
                 file.parse().ok().filter(|_| file.starts_with(&name) && name.len() == 2).map(Sort::Download)

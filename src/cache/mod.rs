@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! CACHEDIR.TAG, .gitignore
-//! .lease                          locked, shared, by every run that uses the store
 //! downloads/<2 hex>/<sha256>      whole, hashed by this room before it got its name
 //! downloads/incoming/<checksum>   what is being fetched, locked; its bytes are not trusted
 //! downloads/heads/<name>          small records
+//! downloads/.lease                locked, shared, by every run that uses the store
 //! derived/<kind>/<key>            made from downloads; whoever reads it checks it
 //! derived/incoming/               temporaries
 //! ```
@@ -88,13 +88,15 @@ const LEASE: &str = ".lease";
 
 /// Opens the lease of the store at `root`; `None`: there is no store (and none is to be made).
 fn open_lease(root: &Path, make: bool) -> Result<Option<File>, CacheError> {
-    let path = root.join(LEASE);
+    let folder = root.join("downloads");
+    let path = folder.join(LEASE);
     match File::open(&path) {
         Ok(file) => return Ok(Some(file)),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(CacheError::read(&path)(error)),
-        Err(_) if !make && !root.join("downloads").is_dir() => return Ok(None),
+        Err(_) if !make && !folder.is_dir() => return Ok(None),
         Err(_) => {}
     }
+    fs::create_dir_all(&folder).map_err(CacheError::write(&folder))?;
     let made = File::options().append(true).create(true).open(&path).map_err(CacheError::write(&path))?;
     Ok(Some(made))
 }
@@ -109,7 +111,6 @@ impl Cache {
     /// As [`Cache::open`], with derived data in a folder of their own: for whoever must not trust
     /// what earlier runs derived.
     pub fn open_with_derived(root: &Path, derived: &Path) -> Result<Self, CacheError> {
-        fs::create_dir_all(root).map_err(CacheError::write(root))?;
         let lease = open_lease(root, true)?.expect("it is made where it is not there");
         lease.lock_shared().map_err(CacheError::write(root))?;
         let cache = Self { root: root.to_owned(), derived: derived.to_owned(), _lease: lease };

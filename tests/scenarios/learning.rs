@@ -62,7 +62,9 @@ fn new_in_an_empty_folder_makes_a_project_that_builds() {
     // The same archive, signed by another key.
     let key = Key::new("archive");
     fs::write(project.path().join("manifests/debian13/keyrings/debian-archive-keyring.asc"), key.armoured()).unwrap();
-    let mut suite = TestSuite::new("trixie", &key);
+    let all = ["amd64", "arm64", "armhf", "ppc64el", "riscv64", "s390x"].map(str::to_owned).to_vec();
+    let suite = |name: &str| TestSuite { architectures: all.clone(), ..TestSuite::new(name, &key) };
+    let mut main = suite("trixie");
     let certificates = DebBuilder::new("ca-certificates", "1")
         .file(
             "/usr/share/ca-certificates/mozilla/a.crt",
@@ -72,9 +74,8 @@ fn new_in_an_empty_folder_makes_a_project_that_builds() {
         .file("/usr/share/doc/ca-certificates/copyright", 0o644, "free");
     let plain = ["base-files", "libc6", "netbase", "tzdata"].map(|name| package(name, "1.0"));
     let debs = plain.into_iter().chain([certificates, package("hello", "1.0")]);
-    suite.packages = debs.map(|deb| ("main".into(), deb.arch("all").build())).collect();
-    let more = ["trixie-updates", "trixie-security"].map(|name| TestSuite::new(name, &key));
-    let server = TestArchive::new([suite].into_iter().chain(more)).serve();
+    main.packages = debs.map(|deb| ("main".into(), deb.arch("all").build())).collect();
+    let server = TestArchive::new([main, suite("trixie-updates"), suite("trixie-security")]).serve();
     let mirrors = ["debian", "debian-security"].map(|archive| format!("--mirror={archive}={}", server.url()));
     let stdout = done(&project, &["build", "--arch", "amd64", "debian13", &mirrors[0], &mirrors[1]]);
     assert!(stdout.contains("debian13/base") && stdout.contains("debian13/app"), "{stdout}");
