@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         arguments: std::env::args_os().collect(),
         variables,
         clock: jiff::Timestamp::now(),
+        now: jiff::Timestamp::now,
         terminal: std::io::stderr().is_terminal(),
     };
     cli::run(surroundings)

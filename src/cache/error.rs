@@ -33,6 +33,16 @@ pub enum CacheError {
         #[source]
         source: io::Error,
     },
+    /// Another run uses the store that something is to be removed from.
+    #[error("the cache {} is in use", path.display())]
+    #[diagnostic(
+        code(debstrata::cache::in_use),
+        help("wait until the other run of debstrata has ended, and run the same command again")
+    )]
+    InUse {
+        /// The store's folder.
+        path: PathBuf,
+    },
     /// A small record could not be written whole.
     #[error(transparent)]
     #[diagnostic(transparent)]

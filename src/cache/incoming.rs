@@ -223,7 +223,7 @@ fn sweep_one(path: &Path) -> io::Result<()> {
 }
 
 /// Whether `file` is what `path` names now.
-fn is_at(file: &File, path: &Path) -> Result<bool, CacheError> {
+pub(super) fn is_at(file: &File, path: &Path) -> Result<bool, CacheError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;

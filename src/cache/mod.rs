@@ -6,6 +6,7 @@
 //! downloads/<2 hex>/<sha256>      whole, hashed by this room before it got its name
 //! downloads/incoming/<checksum>   what is being fetched, locked; its bytes are not trusted
 //! downloads/heads/<name>          small records
+//! downloads/.lease                locked, shared, by every run that uses the store
 //! derived/<kind>/<key>            made from downloads; whoever reads it checks it
 //! derived/incoming/               temporaries
 //! ```
@@ -14,6 +15,7 @@
 
 mod error;
 mod incoming;
+mod keep;
 
 use std::{
     ffi::OsStr,
@@ -24,10 +26,11 @@ use std::{
     time::Duration,
 };
 
-use crate::ground::{Sha256, open_regular, read_at_most, sweep_stale, temporary_in, write_whole};
+use crate::ground::{Sha256, is_temporary_name, open_regular, read_at_most, sweep_stale, temporary_in, write_whole};
 
 pub use error::CacheError;
 pub use incoming::{Arrival, Incoming};
+pub use keep::{Amount, Rules, Sort, Stored, Verified, amounts, remove, stored, to_go, verify};
 
 /// The longest small record, in bytes: Debian's InRelease files have about 150 kB.
 const LONGEST_HEAD: u64 = 64 << 20;
@@ -76,6 +79,26 @@ impl fmt::Debug for Checksum {
 pub struct Cache {
     root: PathBuf,
     derived: PathBuf,
+    /// Held, shared, as long as this is used: [`remove`] does not remove meanwhile.
+    _lease: File,
+}
+
+/// The file whose lock says that the store is in use. It is never replaced or removed.
+const LEASE: &str = ".lease";
+
+/// Opens the lease of the store at `root`; `None`: there is no store (and none is to be made).
+fn open_lease(root: &Path, make: bool) -> Result<Option<File>, CacheError> {
+    let folder = root.join("downloads");
+    let path = folder.join(LEASE);
+    match File::open(&path) {
+        Ok(file) => return Ok(Some(file)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(CacheError::read(&path)(error)),
+        Err(_) if !make && !folder.is_dir() => return Ok(None),
+        Err(_) => {}
+    }
+    fs::create_dir_all(&folder).map_err(CacheError::write(&folder))?;
+    let made = File::options().append(true).create(true).open(&path).map_err(CacheError::write(&path))?;
+    Ok(Some(made))
 }
 
 impl Cache {
@@ -88,7 +111,9 @@ impl Cache {
     /// As [`Cache::open`], with derived data in a folder of their own: for whoever must not trust
     /// what earlier runs derived.
     pub fn open_with_derived(root: &Path, derived: &Path) -> Result<Self, CacheError> {
-        let cache = Self { root: root.to_owned(), derived: derived.to_owned() };
+        let lease = open_lease(root, true)?.expect("it is made where it is not there");
+        lease.lock_shared().map_err(CacheError::write(root))?;
+        let cache = Self { root: root.to_owned(), derived: derived.to_owned(), _lease: lease };
         for folder in [cache.incoming_folder(), cache.heads_folder(), cache.temporaries_folder()] {
             fs::create_dir_all(&folder).map_err(CacheError::write(&folder))?;
         }

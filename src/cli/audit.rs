@@ -14,7 +14,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = super::EXIT_STATUS)]
 pub(super) struct Audit {
-    /// debian13/cc, or cc for every distribution that has one [default: all]; parents come along
+    /// debian13/cc, cc for every distribution that has one, or debian13 for all of it [default: all]; parents come along
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
     /// For which architecture; `all` for all of the archive's [default: this machine's]

@@ -8,9 +8,11 @@ use super::{
     Answer,
     report::{opt_outs, saved},
     surroundings::{Session, UsageError},
+    watch,
 };
 use crate::{
     evidence::table::{Align, bytes, table},
+    ground::{Event, Observer as _},
     layer::Form,
     outputs::layer_name,
     pipeline::{self, BuildOptions, BuiltImage, BuiltTier, Failures, Formats},
@@ -20,7 +22,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = super::EXIT_STATUS)]
 pub(super) struct Build {
-    /// debian13/cc, or cc for every distribution that has one [default: all]; parents come along
+    /// debian13/cc, cc for every distribution that has one, or debian13 for all of it [default: all]; parents come along
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
     /// For which architecture; `all` for all of the archive's [default: this machine's]
@@ -38,6 +40,9 @@ pub(super) struct Build {
     /// Never change debstrata.lock; fail where it does not fit the manifests
     #[arg(long)]
     locked: bool,
+    /// Build again whenever a manifest, or a file that one names, changes; Ctrl-C ends it
+    #[arg(long)]
+    watch: bool,
 }
 
 /// How layers are compressed.
@@ -51,6 +56,28 @@ enum Compression {
 
 impl Build {
     pub(super) fn run(&self, session: &Session) -> Result<Answer, Failures> {
+        if !self.watch {
+            return self.once(session);
+        }
+        let root = &session.global.directory;
+        let pause = || {
+            std::thread::sleep(watch::PAUSE);
+            true
+        };
+        watch::rounds(
+            || watch::look(root),
+            pause,
+            || {
+                if let Err(failures) = self.once(&session.anew()) {
+                    session.reporter.failures(&failures);
+                }
+                session.reporter.progress.tell(Event::Step("watching the manifests; Ctrl-C ends it".into()));
+            },
+        );
+        Ok(Answer::Yes)
+    }
+
+    fn once(&self, session: &Session) -> Result<Answer, Failures> {
         let formats = self.formats()?;
         let workshop = session.workshop()?;
         let picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = format!("{}\n\n{}", lints(), super::EXIT_STATUS))]
 pub(super) struct Check {
-    /// debian13/cc, or cc for every distribution that has one [default: all]
+    /// debian13/cc, cc for every distribution that has one, or debian13 for all of it [default: all]
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
     /// For which architecture; `all` for all of the archive's [default: this machine's]

@@ -4,29 +4,39 @@
 mod audit;
 mod build;
 mod bundle;
+mod cache;
 mod check;
+mod completions;
+mod explain;
 mod fit;
+mod fmt;
 mod lock;
+mod new;
 mod progress;
 mod push;
+mod reference;
 mod report;
 mod sbom;
+mod schema;
 mod show;
 mod surroundings;
+mod watch;
 mod why;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use surroundings::Surroundings;
+
+use crate::pipeline::Failures;
 
 /// Ends the help of the program and of every verb; [`crate::ground::Class`] says which error is which.
 const EXIT_STATUS: &str = "\
 Exit status:
   0  done; the answer is yes
   1  the answer is no: `audit` found a difference, `check` a finding, `lock --check` a lock
-     that does not fit
+     that does not fit, `fmt --check` a manifest to format, `cache verify` a damaged download
   2  you must edit something: the command, a manifest, the lock
   3  nothing in the project is wrong: the network, a mirror, a registry, the disk";
 
@@ -43,12 +53,15 @@ Exit status:
 struct Arguments {
     #[command(flatten)]
     global: Global,
+    /// Explain a diagnostic by its code, such as fetch::gone
+    #[arg(long, value_name = "CODE")]
+    explain: Option<String>,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 /// What every verb understands.
-#[derive(Args)]
+#[derive(Clone, Args)]
 struct Global {
     /// The project folder, which holds manifests/ and cache/
     #[arg(short = 'C', long = "directory", value_name = "DIR", default_value = ".", global = true)]
@@ -111,6 +124,18 @@ enum Verb {
     Push(push::Push),
     /// Which tiers can run a program, what the others lack, and which package brings it
     Fit(fit::AskFit),
+    /// Write a manifest to begin with
+    New(new::New),
+    /// Bring manifests into their canonical form
+    Fmt(fmt::Fmt),
+    /// Print the JSON Schema of a manifest, for editors
+    Schema(schema::Schema),
+    /// Look after the cache
+    Cache(cache::Cache),
+    /// Print a script that completes arguments in a shell
+    Completions(completions::Completions),
+    /// Print the manual page, or write one for each verb
+    Man(completions::Man),
 }
 
 /// Runs the command line and says how it went; `debstrata --help` lists the exit statuses.
@@ -125,23 +150,48 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
     };
     let reporter = report::Reporter::new(&arguments.global, &surroundings);
     let session = surroundings::Session { global: arguments.global, surroundings, reporter };
-    let answer = match arguments.verb {
-        Verb::Build(verb) => verb.run(&session),
-        Verb::Bundle(verb) => verb.run(&session),
-        Verb::Lock(verb) => verb.run(&session),
-        Verb::Audit(verb) => verb.run(&session),
-        Verb::Check(verb) => verb.run(&session),
-        Verb::Show(verb) => verb.run(&session),
-        Verb::Sbom(verb) => verb.run(&session),
-        Verb::Why(verb) => verb.run(&session),
-        Verb::Push(verb) => verb.run(&session),
-        Verb::Fit(verb) => verb.run(&session),
+    let answer = match (arguments.explain, arguments.verb) {
+        (None, Some(verb)) => verb.run(&session),
+        (Some(code), None) => explain::explain(&session, &code),
+        (Some(_), Some(_)) => {
+            Err(surroundings::UsageError::new("--explain goes with no verb", "write `debstrata --explain CODE`").into())
+        }
+        (None, None) => Err(surroundings::UsageError::new("a verb is missing", verbs()).into()),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(failures) => ExitCode::from(session.reporter.failures(&failures)),
     }
+}
+
+impl Verb {
+    fn run(&self, session: &surroundings::Session) -> Result<Answer, Failures> {
+        match self {
+            Self::Build(verb) => verb.run(session),
+            Self::Bundle(verb) => verb.run(session),
+            Self::Lock(verb) => verb.run(session),
+            Self::Sbom(verb) => verb.run(session),
+            Self::Push(verb) => verb.run(session),
+            Self::Fit(verb) => verb.run(session),
+            Self::Audit(verb) => verb.run(session),
+            Self::Check(verb) => verb.run(session),
+            Self::Show(verb) => verb.run(session),
+            Self::Why(verb) => verb.run(session),
+            Self::New(verb) => verb.run(session),
+            Self::Fmt(verb) => verb.run(session),
+            Self::Schema(verb) => verb.run(session),
+            Self::Cache(verb) => verb.run(session),
+            Self::Completions(verb) => verb.run(session),
+            Self::Man(verb) => verb.run(session),
+        }
+    }
+}
+
+fn verbs() -> String {
+    let command = Arguments::command();
+    let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    format!("verbs are {}", names.join(", "))
 }
 
 /// What a verb found, where nothing failed.

@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// Where a verb sends what it has to say.
+#[derive(Clone)]
 pub(super) struct Reporter {
     pub(super) progress: Arc<Progress>,
     json: bool,
@@ -58,6 +59,7 @@ impl Reporter {
     pub(super) fn failures(&self, failures: &Failures) -> u8 {
         self.progress.clear();
         for failure in &failures.0 {
+            debug_assert!(failure.code().is_some(), "every diagnostic has a code: {failure}");
             self.progress.print(&self.progress.render(failure.as_ref()));
         }
         failures.class().exit_status()

@@ -16,7 +16,7 @@ With --json:
 #[derive(Args)]
 #[command(after_help = format!("{JSON}\n\n{}", super::EXIT_STATUS))]
 pub(super) struct Show {
-    /// debian13/cc, or cc for every distribution that has one [default: all]
+    /// debian13/cc, cc for every distribution that has one, or debian13 for all of it [default: all]
     #[arg(value_name = "TIER")]
     tiers: Vec<String>,
     /// For which architecture; `all` for all of the archive's [default: this machine's]

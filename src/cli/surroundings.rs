@@ -22,6 +22,7 @@ use crate::{
 };
 
 /// Everything that the program takes from its process, read once in `main`.
+#[derive(Clone)]
 pub struct Surroundings {
     /// Arguments, the program's name first.
     pub arguments: Vec<OsString>,
@@ -29,6 +30,8 @@ pub struct Surroundings {
     pub variables: BTreeMap<String, String>,
     /// The time at the start.
     pub clock: Timestamp,
+    /// The time now, for what runs for days.
+    pub now: fn() -> Timestamp,
     /// Whether stderr is a terminal.
     pub terminal: bool,
 }
@@ -56,6 +59,7 @@ impl Failure for UsageError {
 }
 
 /// One run of one verb.
+#[derive(Clone)]
 pub(super) struct Session {
     pub(super) global: Global,
     pub(super) surroundings: Surroundings,
@@ -63,8 +67,15 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// The same run at a later time.
+    pub(super) fn anew(&self) -> Self {
+        let mut session = self.clone();
+        session.surroundings.clock = (session.surroundings.now)();
+        session
+    }
+
     /// The cache's folder.
-    fn cache(&self) -> PathBuf {
+    pub(super) fn cache(&self) -> PathBuf {
         self.global.cache.clone().unwrap_or_else(|| self.global.directory.join("cache"))
     }
 

@@ -68,13 +68,31 @@ pub fn sweep_stale(folder: &Path) -> Result<(), WriteError> {
     for entry in entries {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name();
-        let ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let ours = name.to_str().is_some_and(is_temporary_name);
         // Somebody else may sweep or finish the same file at the same time: a failure here only
         // means that there is nothing left to do.
         if ours && is_stale(&entry.path()).unwrap_or(false) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
+    Ok(())
+}
+
+/// Whether a file of this name is one of [`temporary_in`].
+pub fn is_temporary_name(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+}
+
+/// Writes `bytes` to `path` where nothing is yet, whole or not at all, as [`write_whole`] does. A file
+/// that is there stays, and the error's kind is `AlreadyExists`.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let fail = |source| WriteError { path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    let mut temporary = temporary_in(folder).map_err(fail)?;
+    temporary.write_all(bytes).map_err(fail)?;
+    temporary.as_file().sync_all().map_err(fail)?;
+    temporary.persist_noclobber(path).map_err(|error| fail(error.error))?;
     Ok(())
 }
 

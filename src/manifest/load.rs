@@ -24,7 +24,7 @@ use super::{
 };
 
 /// The largest manifest taken, in bytes.
-const LARGEST_MANIFEST: u64 = 1 << 20;
+pub const LARGEST_MANIFEST: u64 = 1 << 20;
 /// The file that makes a folder a distribution.
 const ARCHIVE: &str = "archive.toml";
 

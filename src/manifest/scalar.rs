@@ -27,7 +27,10 @@ const SIZES: [(&str, u64); 9] = [
 ];
 
 /// A duration such as `7 days`, `36h`, `1 week 12 hours`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is wrong with it, in a few words.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err("an empty duration".into());
@@ -50,7 +53,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A size such as `4 MB` (millions of bytes) or `4 MiB` (2^20 bytes each), in bytes.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What is wrong with it, in a few words.
+pub fn size(text: &str) -> Result<u64, String> {
     let (number, unit, after) = quantity(text.trim())?;
     if !after.trim().is_empty() {
         return Err(format!("{:?} after the unit", after.trim()));
@@ -63,6 +69,18 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         });
     };
     number.checked_mul(*factor).ok_or_else(|| "more bytes than 64 bits can count".into())
+}
+
+/// A regular expression of what [`duration`] takes.
+pub(super) fn duration_pattern() -> String {
+    let units: Vec<_> = TIMES.iter().flat_map(|(names, _)| names.iter().copied()).collect();
+    format!(r"^\s*([0-9]+\s*({})\s*)+$", units.join("|"))
+}
+
+/// A regular expression of what [`size`] takes.
+pub(super) fn size_pattern() -> String {
+    let units: Vec<_> = SIZES.iter().map(|(name, _)| *name).chain(["KB"]).collect();
+    format!(r"^\s*[0-9]+\s*({})\s*$", units.join("|"))
 }
 
 fn unknown<'a>(unit: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
@@ -92,7 +110,7 @@ fn quantity(text: &str) -> Result<(u64, &str, &str), String> {
 
 /// Whether a tier or a distribution may be called so: it becomes a file name, a part of `a/b`, and
 /// an OCI reference.
-pub(super) fn is_tier_name(text: &str) -> bool {
+pub fn is_tier_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= 64
         && text.as_bytes().first().is_some_and(|byte| plain(*byte))

@@ -40,7 +40,8 @@ impl Failure for SelectError {
     }
 }
 
-/// Finds tiers by `distribution/tier` or `tier` (in every distribution that has it; no names: all)
+/// Finds tiers by `distribution/tier`, `tier` (in every distribution that has it) or `distribution` (all
+/// that it has, unless a tier is called so; no names: all)
 /// and architectures by name or `all` (no names: the host's). A distribution that was not named and
 /// has none of the architectures is left out.
 pub fn select(
@@ -130,11 +131,16 @@ fn find_tiers(project: &Project, name: &str) -> Vec<(usize, usize)> {
         Some((distribution, tier)) => (Some(distribution), tier),
         None => (None, name),
     };
-    let distributions = project.distributions.iter().enumerate();
-    distributions
+    let distributions = || project.distributions.iter().enumerate();
+    let found: Vec<_> = distributions()
         .filter(|(_, distribution)| wanted.is_none_or(|wanted| wanted == distribution.name))
         .filter_map(|(index, distribution)| Some((index, distribution.tier(tier)?)))
-        .collect()
+        .collect();
+    if !found.is_empty() {
+        return found;
+    }
+    let whole = distributions().filter(|(_, distribution)| distribution.name == name);
+    whole.flat_map(|(index, distribution)| (0..distribution.tiers.len()).map(move |tier| (index, tier))).collect()
 }
 
 fn unknown_tier(project: &Project, name: &str) -> SelectError {
@@ -150,12 +156,18 @@ fn unknown_tier(project: &Project, name: &str) -> SelectError {
             help: format!("its layers are those of {distribution}/{tier}: name that"),
         };
     }
-    let near = if name.contains('/') { nearest(name, full.iter().map(String::as_str)) } else { nearest(name, short) };
+    let whole = project.distributions.iter().map(|distribution| distribution.name.as_str());
+    let empty = whole.clone().find(|whole| *whole == name);
+    let near = match name.contains('/') {
+        true => nearest(name, full.iter().map(String::as_str)),
+        false => nearest(name, short.chain(whole)),
+    };
     SelectError {
         message: format!("no tier is called {name:?}"),
-        help: match near {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("tiers are {}", own.join(", ")),
+        help: match (empty, near) {
+            (Some(name), _) => format!("the distribution {name} has no tiers yet: debstrata new {name}/app"),
+            (None, Some(near)) => format!("did you mean {near}?"),
+            (None, None) => format!("tiers are {}", own.join(", ")),
         },
     }
 }
@@ -243,9 +255,13 @@ pub fn select_distributions(project: &Project, names: &[String]) -> Result<Vec<u
             Some(index) => found.push(index),
             None => errors.push(SelectError {
                 message: format!("no distribution is called {name:?}"),
-                help: match nearest(name, known()) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("distributions are {}", known().collect::<Vec<_>>().join(", ")),
+                help: match (name.split_once('/'), nearest(name, known())) {
+                    // A tier's name.
+                    (Some((whole, _)), _) if known().any(|known| known == whole) => {
+                        format!("a lock is a whole distribution's: {whole}")
+                    }
+                    (_, Some(near)) => format!("did you mean {near}?"),
+                    (_, None) => format!("distributions are {}", known().collect::<Vec<_>>().join(", ")),
                 },
             }),
         }

@@ -12,6 +12,7 @@ mod check;
 mod content;
 mod expect;
 mod gone;
+mod learning;
 mod limits;
 mod linked;
 mod lock;
