@@ -5,6 +5,7 @@ mod building;
 mod bundle;
 mod check;
 mod checking;
+mod documents;
 mod errors;
 mod evidence;
 mod failures;
@@ -85,6 +86,7 @@ pub fn build(workshop: &Workshop, picks: &[Pick], options: &BuildOptions) -> Res
             Ok(round) if !round.damaged.is_empty() && attempt < 2 => {}
             Ok(mut round) => {
                 images::publish(workshop, picks, &plans, &mut round, layouts, &outputs, &options.formats);
+                documents::publish(workshop, picks, &plans, &mut round, &outputs, &options.formats);
                 return finish(workshop, locks, round, &outputs, options);
             }
             Err(Lack::Gone(gone)) if attempt < 2 => {

@@ -15,7 +15,7 @@ use debstrata::{
         Descriptor,
         reference::Reference,
         registry::{
-            Access, Blobs, Credentials, Folder, How, Login as Secret, Pushed, RegistryError, Repository, Settings,
+            Access, Blobs, Credentials, How, Login as Secret, Pushed, RegistryError, Repository, Settings, Sources,
             Wanted, push,
         },
         spec::INDEX,
@@ -75,7 +75,7 @@ impl World {
     }
 
     fn push(&self, settings: &Settings, wanted: &[Wanted]) -> Result<Pushed, RegistryError> {
-        push(&self.repository(settings), &Folder::open(self.folder.path()).unwrap(), wanted, &[])
+        push(&self.repository(settings), &sources(self.folder.path()), wanted, &[])
     }
 }
 
@@ -259,7 +259,7 @@ fn blobs_are_mounted_from_other_repositories() {
     let from = ["team/none".to_owned(), "team/other".to_owned()];
     let settings = world.settings();
     let repository = Repository::new(&settings, &world.reference(), Access::Push, &from).unwrap();
-    let pushed = push(&repository, &Folder::open(world.folder.path()).unwrap(), &wanted, &from).unwrap();
+    let pushed = push(&repository, &sources(world.folder.path()), &wanted, &from).unwrap();
     assert_eq!(counts(&pushed), [4, 1, 0]);
     assert!(world.registry.blob("team/image", &digest).is_some());
 }
@@ -484,27 +484,11 @@ fn a_damaged_layout_sends_no_tag() {
 }
 
 #[test]
-fn a_folder_that_is_no_layout() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = || Folder::open(folder.path()).unwrap_err().to_string();
-    assert!(open().contains("oci-layout is no OCI layout"));
-    for (version, index, text) in [
-        ("2.0.0", "{}", "its version is not 1.0.0"),
-        ("1.0.0", "{", "index.json is no OCI layout"),
-        ("1.0.0", "[]", "index.json is no OCI layout"),
-    ] {
-        std::fs::write(folder.path().join("oci-layout"), format!(r#"{{"imageLayoutVersion":"{version}"}}"#)).unwrap();
-        std::fs::write(folder.path().join("index.json"), index).unwrap();
-        assert!(open().contains(text), "{}", open());
-    }
-}
-
-#[test]
 fn blobs_are_read_from_any_byte_and_checked() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path());
     let blob = layout.blob("x", &large());
-    let opened = Folder::open(folder.path()).unwrap();
+    let opened = sources(folder.path());
     let rest = |from: u64| {
         let mut bytes = Vec::new();
         opened.open(&blob, from).and_then(|mut reader| reader.read_to_end(&mut bytes)).map(|_| bytes)
@@ -525,10 +509,14 @@ fn nobody_there() {
     let closed = support::http::closed_port().replace("http://", "");
     let reference: Reference = format!("{closed}/a").parse().unwrap();
     let repository = Repository::new(&settings(Credentials::default()), &reference, Access::Push, &[]).unwrap();
-    let error =
-        push(&repository, &Folder::open(layout_of(&tempfile::tempdir().unwrap())).unwrap(), &[], &[]).unwrap_err();
+    let error = push(&repository, &sources(layout_of(&tempfile::tempdir().unwrap())), &[], &[]).unwrap_err();
     assert!(error.to_string().contains("cannot be reached"), "{error}");
     assert_eq!(error.class(), Class::World);
+}
+
+/// A layout as the source of a push.
+fn sources(root: &Path) -> Sources {
+    Sources { layouts: vec![debstrata::image::layout::Layout::open(root).unwrap()], ..Sources::default() }
 }
 
 fn layout_of(folder: &tempfile::TempDir) -> &Path {

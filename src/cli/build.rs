@@ -15,7 +15,7 @@ use crate::{
     ground::{Event, Observer as _},
     layer::Form,
     outputs::layer_name,
-    pipeline::{self, BuildOptions, BuiltImage, BuiltTier, Failures, Formats},
+    pipeline::{self, BuildOptions, BuiltImage, BuiltTier, Evidence, Failures, Formats},
 };
 
 /// Compose tiers and write their layers and images.
@@ -31,7 +31,8 @@ pub(super) struct Build {
     /// Where everything goes [default: out/ in the project folder]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Layers: tar.gz, tar, tar.zst; images: oci, docker; several with commas
+    /// Layers: tar.gz, tar, tar.zst; images: oci, docker; evidence: spdx, cdx, licenses,
+    /// files, provenance; several with commas
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "tar.gz")]
     formats: Vec<String>,
     /// How the layers of OCI layouts are compressed [default: gzip]
@@ -94,6 +95,10 @@ impl Build {
     fn formats(&self) -> Result<Formats, UsageError> {
         let mut formats = Formats::default();
         for text in &self.formats {
+            if let Some((_, kind)) = Evidence::OF_BUILDS.iter().find(|(word, _)| word == text) {
+                formats.documents.insert(*kind);
+                continue;
+            }
             match (text.as_str(), Form::ALL.into_iter().find(|form| form.extension() == text)) {
                 (_, Some(form)) => drop(formats.layers.insert(form)),
                 ("docker", _) => formats.docker = true,
@@ -107,7 +112,10 @@ impl Build {
                     let known = Form::ALL.map(Form::extension).join(", ");
                     return Err(UsageError::new(
                         format!("{text:?} is no format"),
-                        format!("formats are {known}, oci, docker"),
+                        format!(
+                            "formats are {known}, oci, docker, {}",
+                            Evidence::OF_BUILDS.map(|(word, _)| word).join(", ")
+                        ),
                     ));
                 }
             }

@@ -1,6 +1,10 @@
 //! `push`: images to a registry.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::Arc,
+};
 
 use clap::Args;
 
@@ -10,7 +14,12 @@ use super::{
 };
 use crate::{
     evidence::table::{Align, bytes, table},
-    image::{reference::Reference, registry::How},
+    ground::{Class, Event, Failure, Observer as _, open_regular, read_at_most},
+    image::{
+        reference::Reference,
+        registry::How,
+        sign::{Key, LONGEST_KEY},
+    },
     pipeline::{self, DEFAULT_TAG, Failures, PushOptions, PushedImages},
 };
 
@@ -41,6 +50,14 @@ pub(super) struct Push {
     /// A repository of the same registry that may have some of the blobs (repeats)
     #[arg(long, value_name = "REPO")]
     mount_from: Vec<String>,
+    /// Sign every image with this private key (ECDSA P-256, PEM; `env:NAME`: from the environment),
+    /// in the form that `cosign verify --key` reads
+    #[arg(long, value_name = "FILE")]
+    sign_key: Option<String>,
+    /// Run this for every image after the push, with {} replaced by REGISTRY/REPO@DIGEST, such as
+    /// 'cosign sign --yes --key cosign.key {}'; its words are separated by spaces, and no shell is used
+    #[arg(long, value_name = "COMMAND")]
+    sign_with: Option<String>,
     /// Plain HTTP; a registry on this machine without TLS needs no asking
     #[arg(long)]
     plain_http: bool,
@@ -68,14 +85,84 @@ impl Push {
         if templates.is_empty() {
             templates.push(DEFAULT_TAG.to_owned());
         }
+        let key = self.sign_key.as_deref().map(|from| key(session, from)).transpose()?.map(Arc::new);
+        let signer = self.sign_with.as_deref().map(Signer::parse).transpose()?;
         let settings = session.registry_settings(&reference, self.plain_http)?;
         let workshop = session.workshop()?;
         let picks = pipeline::select(&workshop.project, tiers, &["all".to_owned()], session.host())?;
         let output = self.output.clone().unwrap_or_else(|| session.global.directory.join("out"));
-        let options = PushOptions { output, reference, templates, mount_from: self.mount_from.clone() };
+        let options = PushOptions { output, reference, templates, mount_from: self.mount_from.clone(), key };
         let pushed = pipeline::push(&workshop, &picks, &options, &settings)?;
+        if let Some(signer) = signer {
+            let mut references: Vec<&str> = pushed.images.iter().map(|image| image.reference.as_str()).collect();
+            references.sort_unstable();
+            references.dedup();
+            references.into_iter().try_for_each(|reference| signer.sign(session, reference))?;
+        }
         session.reporter.result(&pushed, || text(&pushed)).map_err(pipeline::stdout_failed)?;
         Ok(Answer::Yes)
+    }
+}
+
+/// Reads a key from a file, or from a variable of the environment.
+fn key(session: &Session, from: &str) -> Result<Key, Failures> {
+    let pem = match from.strip_prefix("env:") {
+        Some(name) => {
+            session.surroundings.variables.get(name).map(|value| value.clone().into_bytes()).ok_or_else(|| {
+                UsageError::new(
+                    format!("--sign-key {from}: the variable {name} is not set"),
+                    "set it to the key's PEM text",
+                )
+            })?
+        }
+        None => open_regular(from.as_ref()).and_then(|file| read_at_most(file, LONGEST_KEY)).map_err(|error| {
+            UsageError::new(format!("--sign-key: cannot read {from}: {error}"), "name the file of a private key")
+        })?,
+    };
+    Ok(Key::parse(&pem, from)?)
+}
+
+/// A program of the user's that signs.
+struct Signer(Vec<String>);
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the program of --sign-with did not sign {reference}: {why}")]
+#[diagnostic(
+    code(debstrata::push::sign_with),
+    help("the images are in the registry; run `{command}` by hand to see what it says, then push again")
+)]
+struct NotSigned {
+    reference: String,
+    why: String,
+    command: String,
+}
+
+impl Failure for NotSigned {
+    fn class(&self) -> Class {
+        Class::World
+    }
+}
+
+impl Signer {
+    fn parse(command: &str) -> Result<Self, UsageError> {
+        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        if words.len() < 2 || !words.iter().skip(1).any(|word| word.contains("{}")) {
+            let help =
+                "write the program, its arguments, and {} where the image goes: 'cosign sign --key cosign.key {}'";
+            return Err(UsageError::new(format!("--sign-with {command:?} names no program with a {{}}"), help));
+        }
+        Ok(Self(words))
+    }
+
+    fn sign(&self, session: &Session, reference: &str) -> Result<(), NotSigned> {
+        let words: Vec<String> = self.0.iter().map(|word| word.replace("{}", reference)).collect();
+        let failed = |why: String| NotSigned { reference: reference.to_owned(), why, command: words.join(" ") };
+        session.reporter.progress.tell(Event::Step(words.join(" ")));
+        // What it prints is no result of ours.
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let output = command.output().map_err(|error| failed(error.to_string()))?;
+        if output.status.success() { Ok(()) } else { Err(failed(output.status.to_string())) }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Attachment {
 /// A manifest that refers to an image, and the blobs that it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
+    /// What it refers to.
+    pub subject: Digest,
     /// Points at `manifest`, as the list of referrers has it.
     pub descriptor: Descriptor,
     /// The manifest.
@@ -37,31 +39,32 @@ pub fn attach(subject: &Descriptor, attachment: Attachment) -> Artifact {
     let mut layer = Descriptor::of(&media_type, &bytes);
     layer.annotations = Texts::from([(TITLE.to_owned(), title)]);
     let config = Descriptor::of(spec::EMPTY, EMPTY);
-    finish(subject, &media_type, (config, EMPTY.to_vec()), (layer, bytes), Texts::new())
+    finish(subject, &media_type, (config, EMPTY.to_vec()), vec![layer.clone()], vec![(layer, bytes)])
 }
 
-/// A manifest over one blob that refers to `subject`.
+/// A manifest that refers to `subject`; `blobs` are those of its layers that are not there yet.
 pub(super) fn finish(
     subject: &Descriptor,
     artifact_type: &str,
     config: (Descriptor, Vec<u8>),
-    layer: (Descriptor, Vec<u8>),
-    annotations: Texts,
+    layers: Vec<Descriptor>,
+    mut blobs: Vec<(Descriptor, Vec<u8>)>,
 ) -> Artifact {
+    let about = subject.digest;
     let subject = Descriptor { platform: None, annotations: Texts::new(), ..subject.clone() };
     let manifest = spec::bytes(&Manifest {
         schema_version: 2,
         media_type: spec::MANIFEST.to_owned(),
         artifact_type: Some(artifact_type.to_owned()),
         config: config.0.clone(),
-        layers: vec![layer.0.clone()],
+        layers,
         subject: Some(subject),
-        annotations: annotations.clone(),
+        annotations: Texts::new(),
     });
     let mut descriptor = Descriptor::of(spec::MANIFEST, &manifest);
     descriptor.artifact_type = Some(artifact_type.to_owned());
-    descriptor.annotations = annotations;
-    Artifact { descriptor, manifest, blobs: vec![config, layer] }
+    blobs.insert(0, config);
+    Artifact { subject: about, descriptor, manifest, blobs }
 }
 
 /// The tag under which a registry without the referrers API has the list of what refers to a digest

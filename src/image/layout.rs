@@ -20,7 +20,7 @@ use super::spec::{Config, Descriptor, Digest, INDEX, Index, MANIFEST, Manifest, 
 use crate::ground::{Sha256Hasher, TooLong, open_regular, printable, read_at_most};
 
 pub use error::LayoutError;
-pub use write::{INDEX_NAME, MARKER_NAME, Session, Written, blobs_folder};
+pub use write::{INDEX_NAME, MARKER_NAME, Session, Written, attach, blobs_folder};
 
 /// The longest `oci-layout`, in bytes.
 const LONGEST_MARKER: u64 = 4 << 10;

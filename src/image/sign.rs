@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     artifact::{Artifact, finish},
-    spec::{self, Config, Descriptor, Digest, Execution, RootFs, Texts},
+    spec::{self, Config, Descriptor, Digest, Execution, Manifest, RootFs, Texts},
 };
 use crate::ground::{Class, DiffId, Failure, to_base64};
 
@@ -122,24 +122,31 @@ pub fn payload(repository: &str, digest: &Digest) -> Vec<u8> {
     })
 }
 
-/// The signature of an image, to be stored in its repository under [`signature_tag`].
-pub fn sign(key: &Key, repository: &str, subject: &Descriptor) -> Artifact {
+/// The signature of an image, to be stored in its repository under [`signature_tag`], beside those that
+/// `others` has, the manifest that is there; `None`: it has this one already.
+pub fn sign(key: &Key, repository: &str, subject: &Descriptor, others: Option<&Manifest>) -> Option<Artifact> {
     let payload = payload(repository, &subject.digest);
     let mut layer = Descriptor::of(PAYLOAD, &payload);
     let signature = to_base64(&key.sign(&payload));
     layer.annotations = Texts::from([(SIGNATURE.to_owned(), signature)]);
-    // Cosign wants the config of an image, with the payload as its layer.
+    let mut layers = others.map(|others| others.layers.clone()).unwrap_or_default();
+    if layers.contains(&layer) {
+        return None;
+    }
+    layers.push(layer.clone());
+    let diff_ids = layers.iter().map(|layer| DiffId(layer.digest.0)).collect();
+    // Cosign wants the config of an image, with the payloads as its layers.
     let config = spec::bytes(&Config {
         created: None,
         architecture: String::new(),
         variant: None,
         os: String::new(),
         config: Execution::default(),
-        rootfs: RootFs { kind: "layers".to_owned(), diff_ids: vec![DiffId(layer.digest.0)] },
+        rootfs: RootFs { kind: "layers".to_owned(), diff_ids },
         history: Vec::new(),
     });
     let config = (Descriptor::of(spec::CONFIG, &config), config);
-    finish(subject, ARTIFACT, config, (layer, payload), Texts::new())
+    Some(finish(subject, ARTIFACT, config, layers, vec![(layer, payload)]))
 }
 
 /// The tag under which cosign looks for signatures of a digest.
@@ -171,9 +178,15 @@ mod tests {
         let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
         let subject = Descriptor::of(spec::INDEX, b"index");
         let sec1 = Key::parse(format!("{parameters}{sec1}").as_bytes(), "a").unwrap();
-        let signed = sign(&sec1, "registry.example.org/cc", &subject);
+        let signed = sign(&sec1, "registry.example.org/cc", &subject, None).unwrap();
         let pkcs8 = Key::parse(pkcs8.as_bytes(), "b").unwrap();
-        assert_eq!(sign(&pkcs8, "registry.example.org/cc", &subject), signed);
+        assert_eq!(sign(&pkcs8, "registry.example.org/cc", &subject, None).unwrap(), signed);
+        // It goes beside the signatures of others, once.
+        let first: Manifest = serde_json::from_slice(&signed.manifest).unwrap();
+        assert_eq!(sign(&pkcs8, "registry.example.org/cc", &subject, Some(&first)), None);
+        let second = sign(&pkcs8, "registry.example.org/other", &subject, Some(&first)).unwrap();
+        let second: Manifest = serde_json::from_slice(&second.manifest).unwrap();
+        assert_eq!((second.layers.len(), &second.layers[0]), (2, &first.layers[0]));
         let (layer, payload) = &signed.blobs[1];
         assert_eq!(
             std::str::from_utf8(payload).unwrap(),

@@ -49,6 +49,26 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// What a build can write, by the words of `--format`.
+    pub const OF_BUILDS: [(&str, Self); 5] = [
+        ("spdx", Self::Spdx { files: false }),
+        ("cdx", Self::CycloneDx { files: false }),
+        ("licenses", Self::Licences { json: false }),
+        ("files", Self::Files),
+        ("provenance", Self::Provenance),
+    ];
+
+    /// What its blob is where it is attached to an image; `None` of reports for people.
+    pub fn media_type(self) -> Option<&'static str> {
+        match self {
+            Self::Spdx { .. } => Some("application/spdx+json"),
+            Self::CycloneDx { .. } => Some("application/vnd.cyclonedx+json"),
+            Self::Licences { .. } => None,
+            Self::Files => Some("application/vnd.debstrata.files.v1+jsonl"),
+            Self::Provenance => Some("application/vnd.in-toto+json"),
+        }
+    }
+
     /// How its file's name ends.
     pub fn extension(self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Evidence;
 use crate::layer::Form;
 
 /// Which files come of a build.
@@ -13,6 +14,8 @@ pub struct Formats {
     pub oci: Option<Form>,
     /// An archive for `docker load` an image and architecture, with layers in gzip.
     pub docker: bool,
+    /// Evidence of each tier, attached to its images where there is a layout.
+    pub documents: BTreeSet<Evidence>,
 }
 
 impl Formats {

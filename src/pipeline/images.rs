@@ -14,7 +14,7 @@ use crate::{
     debian::Architecture,
     ground::{Sha256, read_at_most, write_whole_with},
     image::{
-        Digest, Image, Layer, Platform, config,
+        Descriptor, Digest, Image, Layer, Platform, config,
         docker::{self, DockerError, Stacked},
         layout::{INDEX_NAME, MARKER_NAME, Session},
     },
@@ -39,6 +39,12 @@ pub struct BuiltImage {
     /// SHA-256 of its manifest in the layout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Digest>,
+    /// The same, whole.
+    #[serde(skip)]
+    pub(super) descriptor: Option<Descriptor>,
+    /// The tier of its last layer, by index.
+    #[serde(skip)]
+    pub(super) top: usize,
     /// SHA-256 of the index in the layout, over all architectures that it has there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<Digest>,
@@ -148,6 +154,8 @@ struct Order<'p> {
     plan: &'p Plan<'p>,
     /// With the layers of the layout, if there is one.
     image: Image,
+    /// The tier of its last layer.
+    top: usize,
     /// The same for docker, and its tag.
     docker: Option<(Image, String)>,
 }
@@ -184,6 +192,8 @@ pub(super) fn publish(
                 size: order.image.layers.iter().map(|layer| layer.size).sum(),
                 config: config::documents(&order.image).config_descriptor.digest,
                 manifest: written.map(|written| written.manifest.digest),
+                descriptor: written.map(|written| written.manifest.clone()),
+                top: order.top,
                 index: written.map(|written| written.index.digest),
                 tag: order.docker.as_ref().map(|(_, tag)| tag.clone()),
                 outputs: load.into_iter().collect(),
@@ -229,7 +239,7 @@ fn orders<'p>(
             }
             false => None,
         };
-        Some(Order { at: place(tier)?, plan, image, docker })
+        Some(Order { at: place(tier)?, plan, image, top: planned.tier, docker })
     };
     planned(distribution, &pick.named).into_values().filter_map(order).collect()
 }

@@ -1,6 +1,10 @@
 //! `push`: which images of which layouts go to a repository, and under which tags.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use miette::Diagnostic;
 use serde::Serialize;
@@ -9,9 +13,12 @@ use super::{Failures, Pick, Workshop, locking};
 use crate::{
     ground::{Class, Failure, nearest},
     image::{
-        Digest,
+        Descriptor, Digest,
+        layout::Layout,
         reference::{Reference, check_tag},
-        registry::{self, Access, Folder, How, PushedBlob, PushedManifest, Repository, Wanted, clashes},
+        registry::{self, Access, How, PushedBlob, PushedManifest, Repository, Sources, Wanted, clashes},
+        sign::{self, Key, signature_tag},
+        spec::{MANIFEST, Manifest},
     },
     lock::Lock,
     manifest::{Distribution, images},
@@ -36,6 +43,8 @@ pub struct PushOptions {
     pub templates: Vec<String>,
     /// Repositories of the same registry whose blobs may be mounted.
     pub mount_from: Vec<String>,
+    /// Signs every image.
+    pub key: Option<Arc<Key>>,
 }
 
 /// What `push` did; `push --json` prints it.
@@ -120,23 +129,33 @@ pub fn push(
 ) -> Result<PushedImages, Failures> {
     let templates: Vec<Template> =
         options.templates.iter().map(|text| Template::parse(text)).collect::<Result<_, _>>()?;
-    let (mut layouts, mut images, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sources, mut images, mut wanted) = (Sources::default(), Vec::new(), Vec::new());
     for pick in picks {
         let distribution = &workshop.project.distributions[pick.distribution];
         let (layout, found) = images_of(distribution, pick, options, &templates)?;
-        layouts.push(layout);
         for (image, root) in found {
             let tags = image.tags.iter().map(|tag| tag.tag.clone()).collect();
+            let about = referrers(&layout, &root)?;
             wanted.push(Wanted { root, tags });
             images.push(image);
+            wanted.extend(about.into_iter().map(|root| Wanted { root, tags: Vec::new() }));
         }
+        sources.layouts.push(layout);
     }
     let clashing: Vec<_> = clashes(&wanted).into_iter().collect();
     if !clashing.is_empty() {
         return Err(PushError::Clash { tags: clashing.join(", ") }.into());
     }
     let repository = Repository::new(settings, &options.reference, Access::Push, &options.mount_from)?;
-    let pushed = registry::push(&repository, &layouts, &wanted, &options.mount_from)?;
+    if let Some(key) = &options.key {
+        let name = format!("{}/{}", options.reference.registry, options.reference.repository);
+        let tagged: Vec<Descriptor> =
+            wanted.iter().filter(|one| !one.tags.is_empty()).map(|one| one.root.clone()).collect();
+        for root in tagged {
+            wanted.extend(signature(&repository, key, &name, &root, &mut sources)?);
+        }
+    }
+    let pushed = registry::push(&repository, &sources, &wanted, &options.mount_from)?;
     let how: BTreeMap<&str, How> = pushed.tags.iter().map(|tag| (tag.tag.as_str(), tag.how)).collect();
     for tag in images.iter_mut().flat_map(|image| &mut image.tags) {
         tag.how = how.get(tag.tag.as_str()).copied().unwrap_or(tag.how);
@@ -150,21 +169,54 @@ pub fn push(
     })
 }
 
-type Found = (PushedImage, crate::image::Descriptor);
+type Found = (PushedImage, Descriptor);
+
+/// What a layout has about an image and its platforms: bills of materials, provenance.
+fn referrers(layout: &Layout, root: &Descriptor) -> Result<Vec<Descriptor>, Failures> {
+    let index = layout.index(root)?;
+    let subjects: BTreeSet<Digest> = index.manifests.iter().map(|one| one.digest).chain([root.digest]).collect();
+    let named: BTreeSet<Digest> = layout.refs().map(|(_, named)| named.digest).collect();
+    let mut found = Vec::new();
+    for entry in layout.entries().iter().filter(|entry| entry.media_type == MANIFEST && !named.contains(&entry.digest))
+    {
+        if layout.manifest(entry)?.subject.is_some_and(|subject| subjects.contains(&subject.digest)) {
+            found.push(entry.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// The signature of an image, added to those that the repository has; `None` where it has this one.
+fn signature(
+    repository: &Repository,
+    key: &Key,
+    name: &str,
+    root: &Descriptor,
+    sources: &mut Sources,
+) -> Result<Option<Wanted>, Failures> {
+    let tag = signature_tag(&root.digest);
+    let there = repository.get_manifest(&tag)?;
+    // What is no manifest of signatures is replaced.
+    let others: Option<Manifest> = there.and_then(|document| serde_json::from_slice(&document.bytes).ok());
+    let Some(artifact) = sign::sign(key, name, root, others.as_ref()) else { return Ok(None) };
+    sources.kept.extend(artifact.blobs.into_iter().map(|(descriptor, bytes)| (descriptor.digest, bytes)));
+    sources.kept.insert(artifact.descriptor.digest, artifact.manifest);
+    Ok(Some(Wanted { root: artifact.descriptor, tags: vec![tag] }))
+}
 
 fn images_of(
     distribution: &Distribution,
     pick: &Pick,
     options: &PushOptions,
     templates: &[Template],
-) -> Result<(Folder, Vec<Found>), Failures> {
+) -> Result<(Layout, Vec<Found>), Failures> {
     let path = options.output.join(&distribution.name).join("oci");
     let title = |tier: &usize| format!("{}/{}", distribution.name, distribution.tiers[*tier].name);
     if !path.join("index.json").is_file() {
         let tiers = pick.named.iter().map(title).collect::<Vec<_>>().join(" ");
         return Err(PushError::NoLayout { distribution: distribution.name.clone(), path, tiers }.into());
     }
-    let layout = Folder::open(&path)?;
+    let layout = Layout::open(&path)?;
     let lock = match templates.iter().any(Template::needs_date) {
         true => locking::read_lock(distribution)?,
         false => None,
@@ -173,7 +225,7 @@ fn images_of(
     for index in &pick.named {
         let tier = &distribution.tiers[*index].name;
         for planned in images(distribution, *index) {
-            let Some(root) = layout.image(&planned.name) else {
+            let Some((_, root)) = layout.refs().find(|(name, _)| *name == planned.name) else {
                 let (name, tier) = (planned.name.clone(), title(index));
                 return Err(PushError::NoImage { path, name, tier }.into());
             };

@@ -140,7 +140,11 @@ fn find_tiers(project: &Project, name: &str) -> Vec<(usize, usize)> {
         return found;
     }
     let whole = distributions().filter(|(_, distribution)| distribution.name == name);
-    whole.flat_map(|(index, distribution)| (0..distribution.tiers.len()).map(move |tier| (index, tier))).collect()
+    let own = |distribution: &Distribution| {
+        let tiers = distribution.tiers.iter().enumerate();
+        tiers.filter(|(_, tier)| tier.stands_for.is_none()).map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    whole.flat_map(|(index, distribution)| own(distribution).into_iter().map(move |tier| (index, tier))).collect()
 }
 
 fn unknown_tier(project: &Project, name: &str) -> SelectError {

@@ -26,8 +26,17 @@ pub(super) struct Stages<'p> {
 
 impl<'p> Stages<'p> {
     pub(super) fn compose(plan: &'p Plan<'p>, packages: &'p Packages) -> Result<Self, Failures> {
+        Self::compose_some(plan, packages, &plan.steps)
+    }
+
+    /// The same of some steps, parents among them and before their children.
+    pub(super) fn compose_some(
+        plan: &'p Plan<'p>,
+        packages: &'p Packages,
+        steps: impl IntoIterator<Item = &'p Step>,
+    ) -> Result<Self, Failures> {
         let mut stages = Self { plan, chain: Chain::new(), inputs: BTreeMap::new() };
-        for step in &plan.steps {
+        for step in steps {
             let composed: Composed = compose_tier(plan, step, &stages.chain, packages)?;
             stages.chain.insert(step.tier, composed);
             stages.inputs.insert(step.tier, inputs(plan, step, packages));

@@ -155,7 +155,7 @@ fn misspelt_verbs_and_missing_ones_get_help() {
     let world = World::small();
     world.run(&["biuld"]).exits(2).says(&["unrecognized subcommand 'biuld'", "'build'"]);
     world.run(&["cache", "sise"]).exits(2).says(&["'size'"]);
-    world.run(&[]).exits(2).says(&["a verb is missing", "build, lock, audit"]);
+    world.run(&[]).exits(2).says(&["a verb is missing", "build, bundle, lock"]);
     world.run(&["--explain", "fetch::gone", "show"]).exits(2).says(&["--explain goes with no verb"]);
 }
 

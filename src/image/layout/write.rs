@@ -19,7 +19,9 @@ use super::{
 use crate::{
     ground::{Sha256, WriteError, read_at_most, sweep_stale, write_whole},
     image::{
-        Image, config,
+        Image,
+        artifact::Artifact,
+        config,
         spec::{Descriptor, INDEX, Index, Manifest, REF_NAME, Texts, bytes},
     },
 };
@@ -250,6 +252,40 @@ impl Session {
         sweep_stale(&self.root)?;
         Ok(true)
     }
+}
+
+/// Adds artifacts about images of a layout of ours, in place of others of the same kind about the same image.
+/// Those that are there already stay as they are.
+pub fn attach(root: &Path, artifacts: &[Artifact]) -> Result<(), LayoutError> {
+    if artifacts.is_empty() {
+        return Ok(());
+    }
+    let session = Session::begin(root)?;
+    let each = artifacts.iter().flat_map(|one| one.blobs.iter().map(|(_, bytes)| &**bytes).chain([&*one.manifest]));
+    let mut changed = session.write(each)?;
+    let list = open(&root.join("blobs"))?;
+    locked(root, list.lock())?;
+    let mut entries = session.entries()?;
+    let ours: BTreeMap<(Digest, Option<&str>), Digest> = artifacts
+        .iter()
+        .map(|one| ((one.subject, one.descriptor.artifact_type.as_deref()), one.descriptor.digest))
+        .collect();
+    entries.retain(|entry| {
+        let subject = || session.document::<Manifest>(entry).ok().and_then(|manifest| manifest.subject);
+        let replaced = |subject: Descriptor| {
+            ours.get(&(subject.digest, entry.artifact_type.as_deref())).is_some_and(|digest| *digest != entry.digest)
+        };
+        name(entry).is_some() || !is_manifest(entry) || !subject().is_some_and(replaced)
+    });
+    for artifact in artifacts {
+        if !entries.iter().any(|entry| entry.digest == artifact.descriptor.digest) {
+            entries.push(artifact.descriptor.clone());
+        }
+    }
+    entries.sort_by(|a, b| (name(a), a.digest).cmp(&(name(b), b.digest)));
+    changed |= session.write_if_new(INDEX_NAME, &bytes(&index_of(entries)))?;
+    drop(list);
+    if changed { session.collect() } else { Ok(()) }
 }
 
 /// The name of an entry of index.json.

@@ -1,6 +1,6 @@
 //! What can go wrong with a registry, or with what is sent to it. Nothing here holds a secret.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use miette::Diagnostic;
 
@@ -138,15 +138,6 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: String,
     },
-    /// A folder that is no layout, or a damaged one.
-    #[error("{} is no OCI layout: {why}", path.display())]
-    #[diagnostic(code(debstrata::image::layout), help("make it with `debstrata build --format oci`"))]
-    Layout {
-        /// The folder or the file in it.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
 }
 
 fn hint(outcome: &Outcome) -> &'static str {
@@ -168,11 +159,9 @@ fn hint(outcome: &Outcome) -> &'static str {
 impl Failure for RegistryError {
     fn class(&self) -> Class {
         match self {
-            Self::Unauthorized { .. }
-            | Self::Absent { .. }
-            | Self::Credentials { .. }
-            | Self::Manifest { .. }
-            | Self::Layout { .. } => Class::User,
+            Self::Unauthorized { .. } | Self::Absent { .. } | Self::Credentials { .. } | Self::Manifest { .. } => {
+                Class::User
+            }
             Self::Settings(error) => error.class(),
             Self::Transport { .. }
             | Self::Refused { .. }

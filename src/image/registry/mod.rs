@@ -24,7 +24,7 @@ pub use error::RegistryError;
 pub use manifest::{Document, MOST_MANIFEST, Put};
 pub(crate) use push::clashes;
 pub use push::{How, Pushed, PushedBlob, PushedManifest, PushedTag, Wanted, push};
-pub use source::{Blobs, Folder};
+pub use source::{Blobs, Sources};
 
 /// How registries are spoken to.
 #[derive(Clone)]

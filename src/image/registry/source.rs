@@ -1,22 +1,19 @@
 //! Where the bytes of a push come from.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
-    path::{Path, PathBuf},
 };
 
-use super::error::RegistryError;
 use crate::{
-    ground::{Sha256Hasher, open_regular, printable, read_at_most},
+    ground::Sha256Hasher,
     image::{
         Descriptor, Digest,
-        spec::{Index, REF_NAME},
+        layout::{Layout, LayoutError},
     },
 };
 
-/// The longest `index.json` and `oci-layout`, in bytes.
-const LONGEST_INDEX: u64 = 16 << 20;
 /// How much is read at a time of what is only hashed.
 const PIECE: usize = 128 << 10;
 
@@ -30,91 +27,46 @@ pub trait Blobs: Sync {
     fn open(&self, blob: &Descriptor, from: u64) -> io::Result<Box<dyn Read + '_>>;
 }
 
-/// An OCI layout in a folder (image-layout.md), read only.
-#[derive(Debug, Clone)]
-pub struct Folder {
-    root: PathBuf,
-    images: Vec<(String, Descriptor)>,
+/// Layouts, and blobs that are only in memory. A blob is of the first that has it.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Layouts that are there.
+    pub layouts: Vec<Layout>,
+    /// Blobs by their digests.
+    pub kept: BTreeMap<Digest, Vec<u8>>,
 }
 
-impl Folder {
-    /// Reads a layout's list of images.
-    ///
-    /// # Errors
-    /// [`RegistryError::Layout`]: it is none, or is damaged.
-    pub fn open(root: &Path) -> Result<Self, RegistryError> {
-        let read = |name: &str| {
-            let path = root.join(name);
-            let fail = |why: String| RegistryError::Layout { path: path.clone(), why };
-            let bytes = open_regular(&path).and_then(|file| read_at_most(file, LONGEST_INDEX));
-            let bytes = bytes.map_err(|error| fail(error.to_string()))?;
-            serde_json::from_slice::<serde_json::Value>(&bytes)
-                .map_err(|error| fail(printable(error.to_string().as_bytes())))
-        };
-        let marker = read("oci-layout")?;
-        if marker.get("imageLayoutVersion").and_then(|version| version.as_str()) != Some("1.0.0") {
-            let why = "its version is not 1.0.0".to_owned();
-            return Err(RegistryError::Layout { path: root.join("oci-layout"), why });
-        }
-        let index: Index = serde_json::from_value(read("index.json")?).map_err(|error| RegistryError::Layout {
-            path: root.join("index.json"),
-            why: printable(error.to_string().as_bytes()),
-        })?;
-        let named = |descriptor: Descriptor| Some((descriptor.annotations.get(REF_NAME)?.clone(), descriptor));
-        Ok(Self { root: root.to_owned(), images: index.manifests.into_iter().filter_map(named).collect() })
-    }
-
-    /// The images with a name, in the order of the layout.
-    pub fn images(&self) -> &[(String, Descriptor)] {
-        &self.images
-    }
-
-    /// An image by its name.
-    pub fn image(&self, name: &str) -> Option<&Descriptor> {
-        self.images.iter().find(|(known, _)| known == name).map(|(_, descriptor)| descriptor)
-    }
-}
-
-impl Blobs for Folder {
+impl Blobs for Sources {
     fn open(&self, blob: &Descriptor, from: u64) -> io::Result<Box<dyn Read + '_>> {
-        self.open_at(blob, from)
-    }
-}
-
-impl Folder {
-    fn open_at(&self, blob: &Descriptor, from: u64) -> io::Result<Box<dyn Read + '_>> {
-        let file = open_regular(&self.root.join("blobs/sha256").join(blob.digest.0.to_string()))?;
-        let size = file.metadata()?.len();
-        if size != blob.size {
-            let why = format!("it has {size} bytes, and {} are expected", blob.size);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        if let Some(bytes) = self.kept.get(&blob.digest) {
+            let rest = usize::try_from(from).ok().and_then(|from| bytes.get(from..)).unwrap_or_default();
+            return Ok(Box::new(rest));
         }
-        let mut checked = Checked { file, digest: blob.digest, hasher: Some(Sha256Hasher::new()), left: size };
-        let mut skipped = 0;
-        let mut piece = vec![0; PIECE];
-        while skipped < from {
-            let most = usize::try_from(from - skipped).unwrap_or(PIECE).min(PIECE);
-            match checked.read(piece.get_mut(..most).unwrap_or_default())? {
-                0 => break,
-                count => skipped += count as u64,
-            }
-        }
-        Ok(Box::new(checked))
-    }
-}
-
-/// Several layouts: a blob is of the first that has it.
-impl Blobs for Vec<Folder> {
-    fn open(&self, blob: &Descriptor, from: u64) -> io::Result<Box<dyn Read + '_>> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for folder in self {
-            match folder.open_at(blob, from) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => last = error,
-                found => return found,
+        for layout in &self.layouts {
+            match layout.open_blob(blob) {
+                Ok(file) => return checked(file, blob, from),
+                Err(LayoutError::Missing { .. }) => {}
+                Err(error) => last = io::Error::other(error),
             }
         }
         Err(last)
     }
+}
+
+/// The file of a blob, which has its size, from the byte `from`; what is skipped is hashed too.
+fn checked(file: File, blob: &Descriptor, from: u64) -> io::Result<Box<dyn Read + 'static>> {
+    let mut checked = Checked { file, digest: blob.digest, hasher: Some(Sha256Hasher::new()), left: blob.size };
+    let mut skipped = 0;
+    let mut piece = vec![0; PIECE];
+    while skipped < from {
+        let most = usize::try_from(from - skipped).unwrap_or(PIECE).min(PIECE);
+        match checked.read(piece.get_mut(..most).unwrap_or_default())? {
+            0 => break,
+            count => skipped += count as u64,
+        }
+    }
+    Ok(Box::new(checked))
 }
 
 /// Hashes what is read.
