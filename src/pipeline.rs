@@ -1,6 +1,7 @@
 //! `lock`, `build` and `audit`: the only file that knows the whole flow. It calls the rooms in
 //! order and decides nothing that a room can decide.
 
+mod auditing;
 mod building;
 mod check;
 mod checking;
@@ -19,10 +20,11 @@ mod workshop;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
+pub use auditing::{AuditOptions, audit};
 pub use check::{Checked, Found, check};
 pub use failures::{Failures, Located, stdout_failed};
 pub use locking::{LockOptions, Locked, Stale, Upgrade, check_lock, lock};
@@ -33,19 +35,17 @@ pub use why::{Asked, why};
 pub use workshop::{Settings, Warnings, Workshop};
 
 use self::{
-    building::{Chain, Round, changes, compose_tier, round},
+    building::{Round, round},
     errors::{EditedLayers, Moved, Moving, StaleLock},
-    packages::{GonePackage, Lack, check_digests, unpacked},
+    packages::{GonePackage, Lack},
     plan::{Plan, plan},
 };
 
 use crate::{
-    archive::{self, ArchiveError},
-    evidence::{changes as lock_changes, verdict::Verdict},
+    evidence::changes as lock_changes,
     ground::{Event, sweep_stale},
-    layer::{self, NoStore},
+    layer,
     lock::{self, Lock, Output},
-    manifest::Distribution,
     outputs::Outputs,
 };
 
@@ -197,54 +197,4 @@ fn replace_gone(
         locks.insert(pick.distribution, new);
     }
     Ok(())
-}
-
-/// Checks again, without the network, that what a lock says was trusted is so: the signature over
-/// every InRelease that the cache still has.
-fn verify_trust(workshop: &Workshop, distribution: &Distribution, lock: &Lock) -> Result<(), Failures> {
-    for source in &distribution.archive.sources {
-        for suite in &source.suites {
-            let id = format!("{}/{}", source.name, suite.value);
-            let Some(record) = lock.suites.iter().find(|record| record.id == id) else { continue };
-            match archive::verify_recorded(source, &suite.value, record, &workshop.cache, workshop.clock) {
-                Ok(_) => workshop.observer.tell(Event::Note(format!("{id}: signed as the lock says"))),
-                Err(ArchiveError::Forgotten { .. }) => workshop.observer.tell(Event::Note(format!(
-                    "{id}: the cache no longer has the InRelease of the lock, so its signature is not checked again"
-                ))),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Rebuilds tiers from the lock, into nothing, and compares with what the lock records and, where
-/// given, with the layers in a folder of outputs. Changes nothing in the project.
-pub fn audit(workshop: &Workshop, picks: &[Pick], against: Option<&Path>) -> Result<Verdict, Failures> {
-    let read = |pick: &Pick| {
-        let distribution = &workshop.project.distributions[pick.distribution];
-        let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
-        verify_trust(workshop, distribution, &lock)?;
-        Ok((pick.distribution, lock))
-    };
-    let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
-    let plans = plan(workshop, picks, &locks)?;
-    let steps = plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
-    let packages = unpacked(workshop, steps).map_err(Lack::into_failures)?;
-    check_digests(&plans, &packages)?;
-    let mut differences = Vec::new();
-    let mut layers = 0;
-    for plan in &plans {
-        let mut chain = Chain::new();
-        for step in &plan.steps {
-            let composed = compose_tier(plan, step, &chain, &packages)?;
-            chain.insert(step.tier, composed);
-            let changes = changes(plan, step, &chain);
-            let emitted = layer::emit(&changes, plan.mtime(workshop), &mut [], &NoStore, &*workshop.observer)?;
-            layers += 1;
-            differences.extend(plan.compare(step, emitted.diff_id, against)?);
-        }
-    }
-    let opt_outs = locks.iter().flat_map(|(index, lock)| lock.opt_outs(&workshop.project.distributions[*index].name));
-    Ok(Verdict { opt_outs: opt_outs.collect(), ..Verdict::new(layers, differences) })
 }

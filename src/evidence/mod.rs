@@ -1,6 +1,7 @@
 //! What is shown or proven about finished things: tables, verdicts, reasons, lints. Knows not how to
 //! build.
 
+pub mod audit;
 pub mod changes;
 pub mod kept_out;
 pub mod lints;
