@@ -75,7 +75,8 @@ fn text(verdict: &Verdict) -> String {
         _ if verdict.equal => {
             let compared = match verdict.compared {
                 0 => String::new(),
-                count => format!(", {count} given ones compared"),
+                1 => ", 1 given layer compared".to_owned(),
+                count => format!(", {count} given layers compared"),
             };
             format!("equal: {} layers rebuilt from the lock{compared}\n", verdict.layers)
         }

@@ -209,6 +209,7 @@ impl<R: Read> Walk<'_, R> {
                         (Some(_), _) | (_, true) => {
                             ("trailing data", "something was appended to the layer, or its end was damaged")
                         }
+                        _ if self.last.is_none() => ("no header", "what is given is no tar, or its begin is damaged"),
                         _ => ("no header", "bytes were damaged, or a size before them is wrong"),
                     };
                     let mut finding = Finding::new(Field::Framing, detail, "no bytes", format!("{bytes} bytes"))

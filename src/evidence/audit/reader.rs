@@ -194,6 +194,9 @@ impl<R: Read> Reader<R> {
                 while self.blocks.peek().is_some_and(|block| !block::is_zero(block) && !block::is_header(block)) {
                     self.blocks.take(BLOCK as u64);
                 }
+                if self.blocks.peek().is_none() {
+                    self.blocks.drain();
+                }
                 return Item::Garbage { at, bytes: self.blocks.at.saturating_sub(at) };
             }
             self.blocks.take(BLOCK as u64);
