@@ -379,10 +379,10 @@ impl<R: Read> Walk<'_, R> {
             finding.entry = Some(self.tar.path(index).to_string());
             finding.origin = Some((self.origins)(&self.tar.entry(index).origin));
             if finding.cause.is_empty() {
-                finding.cause = self.cause(index, finding.field, found);
-                if finding.field == Field::Framing {
-                    finding.cause = framing(&finding.detail).to_owned();
-                }
+                finding.cause = match dialect(&finding.detail) {
+                    Some(cause) => cause.to_owned(),
+                    None => self.cause(index, finding.field, found),
+                };
             }
         }
         Ok((findings, contents))
@@ -693,17 +693,23 @@ impl<R: Read> Walk<'_, R> {
     }
 }
 
-/// What made a tar's own bytes other ones.
-fn framing(detail: &str) -> &'static str {
-    match detail {
+/// What made a tar's own bytes other ones; `None` for what they say of the entry.
+fn dialect(detail: &str) -> Option<&'static str> {
+    Some(match detail {
         "padding" | "header padding" => {
             "bytes that no reader looks at: something is hidden there, or another tool left it"
         }
         "checksum" => "the header was edited without its checksum: most readers refuse the layer",
-        "checksum, written otherwise" | "magic" | "version" => "another tool wrote the tar, in another dialect",
+        "checksum, written otherwise" | "magic" | "version" | "devmajor" | "devminor" | "prefix" => {
+            "another tool wrote the tar, in another dialect"
+        }
+        "uname" | "gname" => "another tool wrote the tar, with the names of its own host",
         "records" => "another tool wrote the tar: long names or pax records as ours does not write them",
-        _ => "another tool wrote the tar, or its bytes were edited",
-    }
+        detail if detail.starts_with("record ") || detail.starts_with("pax record ") => {
+            "another tool wrote the tar, or its bytes were edited"
+        }
+        _ => return None,
+    })
 }
 
 /// What explains everything at once.

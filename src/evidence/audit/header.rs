@@ -18,6 +18,15 @@ pub(super) fn show(bytes: &[u8]) -> String {
     }
 }
 
+/// The bytes of a fixed field, without the NULs that fill it.
+fn show_field(bytes: &[u8]) -> String {
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
+    match bytes.get(..end) {
+        Some(text) if end > 0 => show(text),
+        _ => "empty".to_owned(),
+    }
+}
+
 /// Everything in which the headers differ; entry, origin and cause are for the caller to add.
 pub(super) fn differences(expected: &Head, found: &Head) -> Vec<Finding> {
     let mut all = Said { expected, found, findings: Vec::new() };
@@ -69,7 +78,7 @@ impl Said<'_> {
         ];
         for (stretch, one, other, text) in numbers {
             if one != other {
-                let other = other.map_or_else(|| format!("no number: {}", show(stretch.of(&found.block))), text);
+                let other = other.map_or_else(|| format!("no number: {}", show_field(stretch.of(&found.block))), text);
                 self.say(stretch, stretch.name, one.map(text).unwrap_or_default(), other);
             }
         }
@@ -116,7 +125,7 @@ impl Said<'_> {
             .filter(|stretch| !told(*stretch))
             .collect();
         for stretch in untold {
-            let (one, other) = (show(stretch.of(one)), show(stretch.of(other)));
+            let (one, other) = (show_field(stretch.of(one)), show_field(stretch.of(other)));
             self.say(stretch, stretch.name, one, other);
         }
         if let Some(mut finding) = checksum(other) {
@@ -146,7 +155,7 @@ impl Said<'_> {
                 if stretch == block::SIZE && one.data.len() != other.data.len() && !said.is_empty() {
                     continue;
                 }
-                let values = (show(stretch.of(&one.head)), show(stretch.of(&other.head)));
+                let values = (show_field(stretch.of(&one.head)), show_field(stretch.of(&other.head)));
                 let detail = format!("record {word}: {}", stretch.name);
                 let mut finding = Finding::new(Field::Framing, detail, values.0, values.1);
                 finding = finding.at(other.at.saturating_add(at as u64));
