@@ -753,7 +753,7 @@ fn damaged_compressed_layers_are_never_equal() {
 
 #[test]
 fn bombs_end() {
-    // 2 GiB of zeros in 2 MB, and a million entries of nothing.
+    // Entries without end, then zeros without end.
     let s = Sample::new();
     let mut many = Vec::new();
     let mut one = record(b'0', "x", 0o644, b"", "");
@@ -804,7 +804,8 @@ fn elf(sections: &[(&str, &[u8])]) -> Vec<u8> {
 fn elf_files_name_their_section() {
     let own = elf(&[(".note.gnu.build-id", b"one"), (".text", b"code code"), (".rodata", b"data")]);
     let changes = tree([(path("/usr/lib/libx.so.1"), file(own))]);
-    let cases: [(&[(&str, &[u8])], &str, &str); 3] = [
+    type Sections<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Sections, &str, &str); 3] = [
         (
             &[(".note.gnu.build-id", b"one"), (".text", b"code kode"), (".rodata", b"data")],
             "section .text + 0x5",
@@ -873,14 +874,9 @@ fn docker_archives_plain_and_compressed() {
     // A layer is a layer, whatever files it has.
     std::fs::write(folder.path().join("layer"), &s.tar).unwrap();
     assert!(matches!(discover(&folder.path().join("layer")).unwrap(), Against::Layer(_)));
-    let lacking = docker_archive(&[("one/layer.tar", s.tar.clone())]);
-    let lacking: Vec<u8> = {
-        let end = lacking.windows(8).position(|bytes| bytes == b"\0config.").map_or(0, |_| 0);
-        let mut tar = lacking[end..].to_vec();
-        tar[..3].copy_from_slice(b"two");
-        seal(&mut tar[..512]);
-        tar
-    };
+    let mut lacking = docker_archive(&[("one/layer.tar", s.tar.clone())]);
+    lacking[..3].copy_from_slice(b"two");
+    seal(&mut lacking[..512]);
     std::fs::write(folder.path().join("lacking"), lacking).unwrap();
     assert!(discover(&folder.path().join("lacking")).unwrap_err().to_string().contains("lacks one/layer.tar"));
     assert!(discover(&folder.path().join("nowhere")).is_err());

@@ -280,8 +280,8 @@ impl<R: Read> Walk<'_, R> {
             return Ok(());
         }
         // The one that belongs here, if it does not come under its own name later.
-        let waiting = (self.cursor..self.tar.entries()).find(|next| self.matches[*next].is_none());
-        let candidate = index.or(waiting.filter(|next| *next == self.cursor));
+        let waiting = self.matches.get(self.cursor).is_some_and(Option::is_none);
+        let candidate = index.or(waiting.then_some(self.cursor));
         let keep = if self.kept < MOST_KEPT { EXTRA_KEPT } else { 0 };
         self.kept = self.kept.saturating_add(1);
         let (mut findings, contents) = match candidate {

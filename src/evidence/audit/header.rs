@@ -37,6 +37,9 @@ pub(super) fn differences(expected: &Head, found: &Head) -> Vec<Finding> {
     all.findings
 }
 
+/// A number as text.
+type Show = fn(u64) -> String;
+
 struct Said<'a> {
     expected: &'a Head,
     found: &'a Head,
@@ -67,14 +70,14 @@ impl Said<'_> {
         if expected.kind != found.kind {
             self.say(block::KIND, "type", block::kind(expected.kind), block::kind(found.kind));
         }
-        let octal = |value: u64| format!("{value:04o}");
-        let decimal = |value: u64| value.to_string();
-        let numbers: [(Stretch, Option<u64>, Option<u64>, &dyn Fn(u64) -> String); 5] = [
-            (block::MODE, expected.mode, found.mode, &octal),
-            (block::UID, expected.uid, found.uid, &decimal),
-            (block::GID, expected.gid, found.gid, &decimal),
-            (block::SIZE, expected.size, found.size, &decimal),
-            (block::MTIME, expected.mtime, found.mtime, &decimal),
+        let octal: Show = |value| format!("{value:04o}");
+        let decimal: Show = |value| value.to_string();
+        let numbers: [(Stretch, Option<u64>, Option<u64>, Show); 5] = [
+            (block::MODE, expected.mode, found.mode, octal),
+            (block::UID, expected.uid, found.uid, decimal),
+            (block::GID, expected.gid, found.gid, decimal),
+            (block::SIZE, expected.size, found.size, decimal),
+            (block::MTIME, expected.mtime, found.mtime, decimal),
         ];
         for (stretch, one, other, text) in numbers {
             if one != other {

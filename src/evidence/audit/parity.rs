@@ -121,13 +121,15 @@ impl Merge<'_> {
 
     /// Removes what lies below a folder, of earlier layers where `earlier` says so.
     fn clear(&mut self, folder: &RootPath, itself: bool, earlier: bool) {
+        let goes = |found: &Found| !earlier || found.layer < self.number;
+        let below = if folder.is_root() { Vec::new() } else { [folder.as_bytes(), b"/"].concat() };
+        let own = self.paths.get_key_value(folder).filter(|_| itself);
         let doomed: Vec<RootPath> = self
             .paths
-            .range::<RootPath, _>(folder..)
-            .take_while(|(path, _)| path.as_bytes().starts_with(folder.as_bytes()))
-            .filter(|(path, found)| {
-                (itself || *path != folder) && path.below(folder).is_some() && (!earlier || found.layer < self.number)
-            })
+            .range::<[u8], _>((std::ops::Bound::Excluded(below.as_slice()), std::ops::Bound::Unbounded))
+            .take_while(|(path, _)| path.as_bytes().starts_with(&below))
+            .chain(own)
+            .filter(|(_, found)| goes(found))
             .map(|(path, _)| path.clone())
             .collect();
         doomed.iter().for_each(|path| drop(self.paths.remove(path)));

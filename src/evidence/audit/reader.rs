@@ -29,8 +29,9 @@ pub(super) struct Blocks<R> {
 }
 
 impl<R: Read> Blocks<R> {
-    pub fn new(inner: R) -> Self {
-        Self { inner, window: vec![0; WINDOW], start: 0, end: 0, done: false, at: 0, fault: None }
+    /// A window holds two blocks at least.
+    fn new(inner: R, window: usize) -> Self {
+        Self { inner, window: vec![0; window.max(2 * BLOCK)], start: 0, end: 0, done: false, at: 0, fault: None }
     }
 
     /// What lies ahead; less than a block only at the end.
@@ -45,10 +46,10 @@ impl<R: Read> Blocks<R> {
         self.window.copy_within(self.start..self.end, 0);
         self.end = self.end.saturating_sub(self.start);
         self.start = 0;
-        while self.end < WINDOW && !self.done {
+        while self.end < self.window.len() && !self.done {
             match self.inner.read(&mut self.window[self.end..]) {
                 Ok(0) => self.done = true,
-                Ok(count) => self.end = self.end.saturating_add(count).min(WINDOW),
+                Ok(count) => self.end = self.end.saturating_add(count).min(self.window.len()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.fault = Some(error);
@@ -167,7 +168,7 @@ pub(super) struct Reader<R> {
 
 impl<R: Read> Reader<R> {
     pub fn new(inner: R) -> Self {
-        Self { blocks: Blocks::new(inner), records: Vec::new() }
+        Self { blocks: Blocks::new(inner, WINDOW), records: Vec::new() }
     }
 
     /// What comes next. `known` says whether a name belongs to an entry that is surely no record, for
@@ -282,7 +283,8 @@ impl Head {
 
     /// The header of an entry that is given as bytes: records, then the header itself.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        match Reader::new(bytes).next(|_| false) {
+        let mut reader = Reader { blocks: Blocks::new(bytes, bytes.len()), records: Vec::new() };
+        match reader.next(|_| false) {
             Item::Entry(head) => Some(*head),
             _ => None,
         }
