@@ -3,19 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    io::{self, BufReader, Read},
+    io::{self, Read},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     debian::Architecture,
     ground::{
-        Class, DiffId, Failure, Observer, RootPath, Sha256, Sha256Hasher, WriteError, open_regular, printable,
-        read_at_most, sweep_stale, temporary_in, write_whole, write_whole_with,
+        Class, Failure, Observer, RootPath, Sha256, Sha256Hasher, WriteError, open_regular, printable, read_at_most,
+        sweep_stale, temporary_in, write_whole, write_whole_with,
     },
     layer::{Emitted, Form, LayerError, MemberStore, Sink, emit},
     rootfs::Entry,
@@ -124,15 +123,6 @@ impl Draft {
         }
         Ok(emitted)
     }
-}
-
-/// A layer that was found among outputs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The file.
-    pub path: PathBuf,
-    /// The SHA-256 of its tar, or why it is none.
-    pub diff_id: Result<DiffId, String>,
 }
 
 /// What a file is known by without reading it. No program can write to a file, rename it or set its times
@@ -250,33 +240,6 @@ impl Outputs {
         let (seconds, rest) = (u64::try_from(found.ctime()).ok()?, u64::try_from(found.ctime_nsec()).ok()?);
         let changed = seconds.checked_mul(1_000_000_000)?.checked_add(rest)?;
         Some(Stamp { device: found.dev(), inode: found.ino(), size: found.size(), changed })
-    }
-
-    /// The layers of a tier that are there, in any form.
-    pub fn diff_ids(
-        &self,
-        distribution: &str,
-        architecture: Architecture,
-        tier: &str,
-    ) -> Result<Vec<Found>, OutputError> {
-        let mut found = Vec::new();
-        for form in Form::ALL {
-            let path = self.path(&layer_name(distribution, architecture, tier, form));
-            let file = match open_regular(&path) {
-                Ok(file) => BufReader::with_capacity(PIECE, file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(OutputError::Read { path, source }),
-            };
-            let mut hasher = Sha256Hasher::new();
-            let hashed = match form {
-                Form::Tar => io::copy(&mut { file }, &mut hasher),
-                Form::TarGz => io::copy(&mut MultiGzDecoder::new(file), &mut hasher),
-                Form::TarZst => zstd::Decoder::with_buffer(file).and_then(|mut file| io::copy(&mut file, &mut hasher)),
-            };
-            let diff_id = hashed.map(|_| DiffId(hasher.finish())).map_err(|error| format!("is damaged: {error}"));
-            found.push(Found { path, diff_id });
-        }
-        Ok(found)
     }
 
     /// Brings SHA256SUMS up to date: `written` (names below the folder) in, lines of other outputs

@@ -1,6 +1,7 @@
 //! `lock`, `build` and `audit`: the only file that knows the whole flow. It calls the rooms in
 //! order and decides nothing that a room can decide.
 
+mod auditing;
 mod building;
 mod bundle;
 mod check;
@@ -28,10 +29,11 @@ mod workshop;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
+pub use auditing::{AuditOptions, audit};
 pub use bundle::{BundleError, Bundled, bundle};
 pub use check::{Checked, Found, check};
 pub use evidence::{Document, Evidence, evidence};
@@ -49,16 +51,16 @@ pub use why::{Asked, why};
 pub use workshop::{Settings, Warnings, Workshop};
 
 use self::{
-    building::{Chain, Round, changes, compose_tier, round},
+    building::{Round, round},
     errors::{EditedLayers, Moved, Moving, StaleLock},
-    packages::{GonePackage, Lack, check_digests, unpacked},
+    packages::{GonePackage, Lack},
     plan::{Plan, plan},
 };
 
 use crate::{
-    evidence::{changes as lock_changes, verdict::Verdict},
+    evidence::changes as lock_changes,
     ground::{Event, sweep_stale},
-    layer::{self, NoStore},
+    layer,
     lock::{self, Lock, Output},
     outputs::Outputs,
 };
@@ -219,44 +221,4 @@ fn replace_gone(
         locks.insert(pick.distribution, new);
     }
     Ok(())
-}
-
-/// Rebuilds tiers from the lock, into nothing, and compares with what the lock records and, where
-/// given, with the layers in a folder of outputs. Changes nothing in the project.
-pub fn audit(workshop: &Workshop, picks: &[Pick], against: Option<&Path>) -> Result<Verdict, Failures> {
-    let read = |pick: &Pick| {
-        let distribution = &workshop.project.distributions[pick.distribution];
-        let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
-        trust::verify(workshop, distribution, &lock, &pick.architectures)?;
-        Ok((pick.distribution, lock))
-    };
-    let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
-    let plans = plan(workshop, picks, &locks)?;
-    let steps = plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
-    let packages = unpacked(workshop, steps).map_err(Lack::into_failures)?;
-    check_digests(&plans, &packages)?;
-    let mut differences = Vec::new();
-    let mut layers = 0;
-    for plan in &plans {
-        let mut chain = Chain::new();
-        let pick = picks
-            .iter()
-            .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
-        for step in &plan.steps {
-            // What came along unnamed is compared where there is something to compare with.
-            let came_along =
-                plan.tier(step).stands_for.is_some() && pick.is_some_and(|pick| !pick.named.contains(&step.tier));
-            if came_along && (plan.recorded(step).is_none() || against.is_some()) {
-                continue;
-            }
-            let composed = compose_tier(plan, step, &chain, &packages)?;
-            chain.insert(step.tier, composed);
-            let changes = changes(plan, step, &chain);
-            let emitted = layer::emit(&changes, plan.mtime(workshop), &mut [], &NoStore, &*workshop.observer)?;
-            layers += 1;
-            differences.extend(plan.compare(step, emitted.diff_id, against)?);
-        }
-    }
-    let opt_outs = locks.iter().flat_map(|(index, lock)| lock.opt_outs(&workshop.project.distributions[*index].name));
-    Ok(Verdict { opt_outs: opt_outs.collect(), ..Verdict::new(layers, differences) })
 }

@@ -6,11 +6,17 @@ use clap::Args;
 
 use super::{Answer, report::opt_outs, surroundings::Session};
 use crate::{
-    evidence::verdict::Verdict,
-    pipeline::{self, Failures},
+    evidence::verdict::{Difference, Verdict, Word},
+    pipeline::{self, AuditOptions, Failures},
 };
 
+/// Differences that people are shown.
+const SHOWN: usize = 50;
+
 /// Rebuild from the lock, into nothing, and compare with what it records.
+///
+/// With --against also with layers that somebody has, byte by byte: which entry, which field and which
+/// byte differ, and what most likely made it so (docs/audit.md).
 #[derive(Args)]
 #[command(after_help = super::EXIT_STATUS)]
 pub(super) struct Audit {
@@ -20,9 +26,15 @@ pub(super) struct Audit {
     /// For which architecture; `all` for all of the archive's [default: this machine's]
     #[arg(long = "arch", value_name = "ARCH")]
     architectures: Vec<String>,
-    /// Also compare with the layers in this folder of outputs
-    #[arg(long, value_name = "DIR")]
+    /// Also compare with this folder of outputs, layer, docker archive or OCI layout
+    #[arg(long, value_name = "PATH")]
     against: Option<PathBuf>,
+    /// Compare the merged trees of images, whatever their layers, times and names' prefixes
+    #[arg(long, requires = "against")]
+    parity: bool,
+    /// Another compression of the same tar is no difference
+    #[arg(long, requires = "against")]
+    content: bool,
 }
 
 impl Audit {
@@ -34,26 +46,83 @@ impl Audit {
         if self.tiers.is_empty() {
             picks = pipeline::with_overlays(&workshop.project, picks);
         }
-        let verdict = pipeline::audit(&workshop, &picks, self.against.as_deref())?;
+        let options = AuditOptions { against: self.against.clone(), parity: self.parity, content: self.content };
+        let verdict = pipeline::audit(&workshop, &picks, &options)?;
         session.reporter.result(&verdict, || text(&verdict)).map_err(pipeline::stdout_failed)?;
         Ok(if verdict.equal { Answer::Yes } else { Answer::No })
     }
 }
 
 fn text(verdict: &Verdict) -> String {
-    let mut text: String = verdict
-        .differences
-        .iter()
-        .map(|difference| {
-            format!(
-                "{} {}: {}\n  expected {}\n  found    {}\n",
-                difference.tier, difference.architecture, difference.cause, difference.expected, difference.found
-            )
-        })
-        .collect();
-    text.push_str(&match verdict.differences.len() {
-        0 => format!("equal: {} layers rebuilt from the lock\n", verdict.layers),
-        count => format!("{count} differences in {} layers\n", verdict.layers),
+    let mut text = String::new();
+    let mut last = None;
+    for difference in verdict.differences.iter().take(SHOWN) {
+        let layer = (&difference.tier, difference.architecture, &difference.layer);
+        if last != Some(layer) {
+            if let (tier, architecture, Some(name)) = layer {
+                text.push_str(&format!("{tier} {architecture}, {name}\n"));
+            }
+            last = Some(layer);
+        }
+        text.push_str(&one(difference));
+    }
+    let more = verdict.count.saturating_sub(verdict.differences.len().min(SHOWN) as u64);
+    if more > 0 {
+        text.push_str(&format!("and {more} more: --json lists them\n"));
+    }
+    for summary in &verdict.summaries {
+        text.push_str(&format!("{} {}, {}: {}\n", summary.tier, summary.architecture, summary.layer, summary.text));
+    }
+    let layers = |count: usize| if count == 1 { "1 layer".to_owned() } else { format!("{count} layers") };
+    text.push_str(&match (verdict.verdict, verdict.count) {
+        _ if verdict.equal => {
+            let compared = match verdict.compared {
+                0 => String::new(),
+                1 => ", 1 given layer compared".to_owned(),
+                count => format!(", {count} given layers compared"),
+            };
+            format!("equal: {} layers rebuilt from the lock{compared}\n", verdict.layers)
+        }
+        (Word::Recompressed, count) => {
+            format!("equal content in another compression: {} of {count} compared\n", layers(count as usize))
+        }
+        (_, 1) => format!("1 difference in {}\n", layers(verdict.layers)),
+        (_, count) => format!("{count} differences in {}\n", layers(verdict.layers)),
     });
     text + &opt_outs(&verdict.opt_outs)
+}
+
+fn one(difference: &Difference) -> String {
+    let finding = &difference.finding;
+    let mut text = match (&finding.entry, &difference.layer) {
+        (Some(entry), _) => format!("  {entry}: {}", finding.field.word()),
+        (None, Some(_)) => format!("  the layer: {}", finding.field.word()),
+        (None, None) => format!("{} {}: {}\n", difference.tier, difference.architecture, finding.cause),
+    };
+    if difference.layer.is_none() && finding.entry.is_none() {
+        text.push_str(&format!("  expected {}\n  found    {}\n", finding.expected, finding.found));
+        return text;
+    }
+    if finding.detail != finding.field.word() {
+        text.push_str(&format!(" ({})", finding.detail));
+    }
+    match (finding.offset, finding.tar_offset) {
+        (Some(offset), Some(tar)) if offset != tar => {
+            text.push_str(&format!(" at byte {offset}, byte {tar} of the tar"));
+        }
+        (Some(offset), _) if finding.tar_offset.is_some() => text.push_str(&format!(" at byte {offset} of the tar")),
+        (Some(offset), _) => text.push_str(&format!(" at byte {offset}")),
+        (None, _) => {}
+    }
+    text.push_str(&format!("\n    expected {}\n    found    {}\n", finding.expected, finding.found));
+    if let Some(origin) = &finding.origin {
+        text.push_str(&format!("    from     {origin}\n"));
+    }
+    if !finding.cause.is_empty() {
+        text.push_str(&format!("    likely   {}\n", finding.cause));
+    }
+    for line in finding.diff.iter().flat_map(|diff| diff.lines()) {
+        text.push_str(&format!("      {line}\n"));
+    }
+    text
 }

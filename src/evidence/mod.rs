@@ -1,6 +1,7 @@
 //! What is shown or proven about finished things: tables, verdicts, reasons, lints, bills of materials,
 //! provenance. Knows not how to build.
 
+pub mod audit;
 pub mod changes;
 mod error;
 pub mod files;

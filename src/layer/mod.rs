@@ -19,6 +19,7 @@ use std::{io::Write, path::PathBuf};
 pub use emit::{emit, tar_size};
 pub use error::LayerError;
 pub use store::{MemberStore, NoStore};
+pub use tar::Tar;
 
 use crate::ground::{DiffId, Sha256};
 

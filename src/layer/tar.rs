@@ -8,8 +8,8 @@ use crate::{
     rootfs::{Content, Entry, LinkGroup, Node},
 };
 
-/// A tar that is not written yet.
-pub(super) struct Tar<'a> {
+/// A tar that is not written yet: docs/layer-format.md as data. No content is read here.
+pub struct Tar<'a> {
     changes: &'a [(RootPath, Entry)],
     /// By place of a later name, the place of the name that carries the inode's content.
     links: HashMap<usize, usize>,
@@ -17,7 +17,7 @@ pub(super) struct Tar<'a> {
 }
 
 impl<'a> Tar<'a> {
-    /// `Disorder` where the entries are not sorted or lack a folder.
+    /// The tar of [`super::emit`]'s arguments; `Disorder` where the entries are not sorted or lack a folder.
     pub fn new(changes: &'a [(RootPath, Entry)], mtime: u64) -> Result<Self, LayerError> {
         let mut links = HashMap::new();
         let mut firsts: HashMap<LinkGroup, usize> = HashMap::new();
@@ -63,6 +63,11 @@ impl<'a> Tar<'a> {
     /// The path of an entry.
     pub fn path(&self, at: usize) -> &'a RootPath {
         &self.changes[at].0
+    }
+
+    /// What an entry is.
+    pub fn entry(&self, at: usize) -> &'a Entry {
+        &self.changes[at].1
     }
 
     /// Replaces `out` by the header blocks of an entry.

@@ -13,7 +13,6 @@ use crate::{
     archive::Package,
     compose::{self, Beside},
     debian::Architecture,
-    evidence::verdict::Difference,
     ground::{DiffId, Sha256},
     image::layout::blobs_folder,
     layer::{self, Emitted, Form},
@@ -277,61 +276,5 @@ impl<'a> Plan<'a> {
             saved: unmet.and_then(|tier| tier.saved).map(ShownSaved::from),
             opt_outs: self.lock.opt_outs(&self.distribution.name),
         }
-    }
-
-    /// How a rebuilt layer differs from what the lock records, and from the files of a folder of
-    /// outputs.
-    pub(super) fn compare(
-        &self,
-        step: &Step,
-        found: DiffId,
-        against: Option<&Path>,
-    ) -> Result<Vec<Difference>, Failures> {
-        let difference = |field, expected: String, cause: String| Difference {
-            tier: self.title(step),
-            architecture: self.architecture,
-            entry: None,
-            field,
-            expected,
-            found: found.to_string(),
-            offset: None,
-            cause,
-        };
-        let mut differences = Vec::new();
-        match self.recorded(step) {
-            Some(recorded) if recorded.diff_id == found => {}
-            Some(recorded) => {
-                let cause = match recorded.recipe == step.recipe {
-                    true => "the same inputs gave other bytes than the lock records",
-                    false => "the manifests were edited since the lock recorded this layer",
-                };
-                differences.push(difference("content", recorded.diff_id.to_string(), cause.to_owned()));
-            }
-            // With nothing to compare with, an audit proves nothing.
-            None if against.is_none() => differences.push(difference(
-                "missing",
-                "a recorded diff_id".to_owned(),
-                "the lock records no layer of this tier; build it first, or name outputs with --against".to_owned(),
-            )),
-            None => {}
-        }
-        if let Some(folder) = against {
-            let files =
-                Outputs::new(folder).diff_ids(&self.distribution.name, self.architecture, &self.tier(step).name)?;
-            if files.is_empty() {
-                let cause = format!("{} has no layer of this tier", folder.display());
-                differences.push(difference("missing", "a file".to_owned(), cause));
-            }
-            for outputs::Found { path, diff_id } in files {
-                differences.extend(match diff_id {
-                    Ok(other) if other == found => None,
-                    Ok(other) => {
-                        Some(difference("content", other.to_string(), format!("{} is another layer", path.display())))
-                    }
-                    Err(why) => Some(difference("framing", "a layer".to_owned(), format!("{} {why}", path.display()))),
-                });
-            }
-        }
-        Ok(differences)
     }
 }

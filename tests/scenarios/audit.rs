@@ -2,6 +2,8 @@
 
 use std::{fs, io::Write as _};
 
+use serde_json::Value;
+
 use crate::world::{World, files, package};
 
 #[test]
@@ -104,31 +106,41 @@ fn outputs_that_differ_are_named() {
     altered[at] = b'j';
     let against = world.path("out");
     let arguments = ["audit", "--against", against.to_str().unwrap()];
+    let hello = "/usr/share/hello/file";
     let cases = [
-        ("another layer", gzip(&altered), "content"),
-        ("is damaged", good[..good.len() / 2].to_vec(), "framing"),
-        ("is damaged", b"no gzip".to_vec(), "framing"),
+        ("hello differs: edited after the build", gzip(&altered), "content", hello.into()),
+        ("the file is damaged or was cut off", good[..good.len() / 2].to_vec(), "framing", Value::Null),
+        ("what is given is no tar", b"no gzip".to_vec(), "framing", Value::Null),
+        // Another compression of the same tar is another file.
+        ("gzip header: XFL", gzip(&unzip(&good)), "compression", Value::Null),
     ];
-    for (cause, bytes, field) in cases {
+    for (cause, bytes, field, entry) in cases {
         fs::write(&base, bytes).unwrap();
-        let run = world.run(&arguments).exits(1).prints(&["test/base amd64", cause, "base.tar.gz", "1 difference"]);
+        let run = world.run(&arguments).exits(1).prints(&["test/base amd64", cause, "base.tar.gz"]);
         assert_eq!(run.stderr.matches("base.tar.gz").count(), 0, "the answer is on stdout: {}", run.stderr);
         let verdict = world.run(&[&arguments[..], &["--json"]].concat()).exits(1).json();
         assert_eq!(verdict["equal"], false);
-        let difference = &verdict["differences"][0];
-        assert_eq!((&difference["tier"], &difference["field"]), (&"test/base".into(), &field.into()));
+        let all = verdict["differences"].as_array().unwrap();
+        let difference = all.iter().find(|difference| difference["field"] == field).unwrap();
+        assert_eq!(difference["tier"], "test/base");
+        if !entry.is_null() {
+            assert_eq!((&difference["entry"], all.len()), (&entry, 1));
+            assert_eq!(difference["origin"], "the package hello 1.0 (amd64)");
+            assert_eq!((&difference["offset"], &difference["bytes"]), (&0.into(), &serde_json::json!([b'h', b'j'])));
+        }
         for key in ["architecture", "entry", "expected", "found", "offset", "cause"] {
             assert!(difference.get(key).is_some(), "{key}: {difference}");
         }
     }
-    // Compressed otherwise, the same layer.
+    // Compressed otherwise, the same content.
     fs::write(&base, gzip(&unzip(&good))).unwrap();
-    world.run(&arguments).exits(0);
+    world.run(&arguments).exits(1).prints(&["equal content in another compression: 1 layer of 1 compared"]);
+    world.run(&[&arguments[..], &["--content"]].concat()).exits(0).prints(&["equal: 2 layers"]);
     fs::remove_file(&base).unwrap();
     world.run(&arguments).exits(1).prints(&["test/base", "has no layer of this tier"]);
     world.run(&["audit"]).exits(0);
     let nowhere = world.path("nowhere");
-    world.run(&["audit", "--against", nowhere.to_str().unwrap()]).exits(1).prints(&["2 differences"]);
+    world.run(&["audit", "--against", nowhere.to_str().unwrap()]).exits(2).says(&["cannot read", "nowhere"]);
     assert!(!nowhere.exists());
 }
 
@@ -192,4 +204,86 @@ fn a_package_that_was_exchanged_in_the_lock_is_noticed() {
     world.run(&["build", "--locked"]).exits(2).says(&["debstrata.lock", "base (amd64)"]);
     world.run(&["build"]).exits(2).says(&["hello is the .deb of", "debstrata.lock"]);
     assert!(!world.layer("base").contains_key("usr/share/hello/backdoor"));
+}
+
+/// `layers` as `docker save` packs them, for amd64.
+fn docker(layers: &[Vec<u8>]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
+    names.iter().zip(layers).for_each(|(name, bytes)| add(name, bytes));
+    add("config.json", br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#);
+    let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": ["test:top"], "Layers": names }]);
+    add("manifest.json", manifest.to_string().as_bytes());
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn one_layer_and_images_are_compared_too() {
+    let world = World::small();
+    world.run(&["build", "--format", "tar,tar.gz"]).exits(0);
+    let read = |name: &str| fs::read(world.out("test/amd64").join(name)).unwrap();
+    let given = world.path("given");
+    let path = given.to_str().unwrap();
+    fs::write(&given, read("top.tar.gz")).unwrap();
+    world.run(&["audit", "top", "--against", path]).exits(0).prints(&["equal: 2 layers", "1 given layer compared"]);
+    world.run(&["audit", "base", "--against", path]).exits(1).prints(&["/usr/share/greeting", "extra", "missing"]);
+    world.run(&["audit", "--against", path]).exits(2).says(&["is one layer, and 2 tiers are asked for"]);
+
+    fs::write(&given, docker(&[read("base.tar"), read("top.tar.gz")])).unwrap();
+    world.run(&["audit", "top", "--against", path]).exits(0).prints(&["2 given layers compared"]);
+    world.run(&["audit", "--against", path]).exits(1).prints(&["no image that is given is called like this tier"]);
+    world
+        .run(&["audit", "top", "--against", path, "--parity"])
+        .exits(0)
+        .prints(&["parity: ", " are the same, 0 differ"]);
+    // Other layers than ours: both trees are compared.
+    let mut squashed = read("base.tar");
+    squashed.truncate(squashed.len() - 1024);
+    squashed.extend(read("top.tar"));
+    fs::write(&given, docker(&[squashed])).unwrap();
+    world.run(&["audit", "top", "--against", path]).exits(0).prints(&["parity: "]);
+    fs::write(&given, docker(&[read("base.tar")])).unwrap();
+    let verdict = world.run(&["audit", "top", "--against", path, "--json"]).exits(1).json();
+    assert_eq!(verdict["summaries"][0]["parity"]["missing"], 3, "{verdict}");
+    assert_eq!(verdict["verdict"], "differs");
+}
+
+#[test]
+fn an_oci_layout_is_compared_too() {
+    let world = World::small();
+    world.build();
+    let layout = world.path("layout");
+    fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+    let blob = |media: &str, bytes: &[u8]| {
+        let digest = debstrata::ground::Sha256::of(bytes).to_string();
+        fs::write(layout.join("blobs/sha256").join(&digest), bytes).unwrap();
+        serde_json::json!({ "mediaType": media, "digest": format!("sha256:{digest}"), "size": bytes.len() })
+    };
+    let layer = |name: &str| {
+        let bytes = fs::read(world.out("test/amd64").join(name)).unwrap();
+        blob("application/vnd.oci.image.layer.v1.tar+gzip", &bytes)
+    };
+    let config = blob(
+        "application/vnd.oci.image.config.v1+json",
+        br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#,
+    );
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "config": config, "layers": [layer("base.tar.gz"), layer("top.tar.gz")]
+    });
+    let mut entry = blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());
+    entry["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": "top" });
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
+    fs::write(layout.join("index.json"), &index).unwrap();
+    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let arguments = ["audit", "top", "--against", layout.to_str().unwrap()];
+    world.run(&arguments).exits(0).prints(&["2 given layers compared"]);
+    let altered = index.replace("sha256:", "sha256:0000");
+    fs::write(layout.join("index.json"), altered).unwrap();
+    world.run(&arguments).exits(2).says(&["is no usable image", "index.json"]);
 }
