@@ -40,6 +40,7 @@ enum Format {
     /// SPDX 2.3 JSON
     Spdx,
     /// CycloneDX 1.6 JSON
+    #[value(alias = "cdx")]
     Cyclonedx,
     /// Source packages, licences and copyright files, as text; with --json as JSON
     Licenses,

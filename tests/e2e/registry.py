@@ -2,6 +2,7 @@
 """Pushes to Debian's docker-registry on loopback, in plain and with TLS and a login, and reads back with
 skopeo. Needs docker-registry, skopeo, apache2-utils and openssl."""
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -11,6 +12,7 @@ import re
 import socket
 import subprocess
 import time
+import urllib.request
 
 from common import BINARY, debstrata, expect, main, new_project, run, scratch
 
@@ -163,6 +165,38 @@ def tls_and_login():
             same_blobs(root / "out/debian13/oci", folder / "back")
 
 
+def signatures():
+    """A signature that openssl finds right, by a key that openssl made, and one beside it by a program."""
+    with project() as (folder, root, digest), registry(folder / "registry") as (host, _):
+        key, public = folder / "key.pem", folder / "key.pub"
+        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
+        run("openssl", "ec", "-in", key, "-pubout", "-out", public)
+        signer = folder / "signer"
+        signer.write_text(f"#!/bin/sh\necho \"$1\" >> {folder}/signed\n")
+        signer.chmod(0o755)
+        debstrata(root, "push", "debian13/static", f"{host}/team/image", "--sign-key", key, "--sign-with", f"{signer} {{}}")
+        expect((folder / "signed").read_text() == f"{host}/team/image@{digest}\n", "the program was not run")
+
+        def get(path, accept="*/*"):
+            request = urllib.request.Request(f"http://{host}/v2/team/image/{path}", headers={"Accept": accept})
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.read()
+
+        tag = digest.replace(":", "-") + ".sig"
+        manifest = json.loads(get(f"manifests/{tag}", "application/vnd.oci.image.manifest.v1+json"))
+        layer = manifest["layers"][0]
+        payload, signature = folder / "payload", folder / "signature"
+        payload.write_bytes(get(f"blobs/{layer['digest']}"))
+        signature.write_bytes(base64.b64decode(layer["annotations"]["dev.cosignproject.cosign/signature"]))
+        run("openssl", "dgst", "-sha256", "-verify", public, "-signature", signature, payload)
+        said = json.loads(payload.read_text())["critical"]
+        expect(said["image"]["docker-manifest-digest"] == digest, f"signed: {said}")
+        expect(said["identity"]["docker-reference"] == f"{host}/team/image", f"signed: {said}")
+        payload.write_bytes(payload.read_bytes() + b" ")
+        done = run("openssl", "dgst", "-sha256", "-verify", public, "-signature", signature, payload, check=False)
+        expect(done.returncode != 0, "openssl takes anything")
+
+
 def figures():
     """A layer of 200 MB: how fast, with how much memory; and a push of what is there."""
     with project((200_000_000,)) as (folder, root, _), registry(folder / "registry") as (host, _):
@@ -184,4 +218,4 @@ def figures():
 
 
 if __name__ == "__main__":
-    main([plain, tls_and_login, figures])
+    main([plain, tls_and_login, signatures, figures])
