@@ -93,7 +93,9 @@ def make_layout(layout, name, sizes):
 def project(sizes=(100, 3_000_000, 20_000_000)):
     with scratch() as folder:
         root = new_project(folder / "project", ["debian13"])
-        digest = make_layout(root / "out/debian13/oci", "static", sizes)
+        # A tier with one image: the layout is made by hand.
+        (root / "manifests/debian13/plain.toml").write_text('packages = ["base-files"]\ndependencies = "none"\n')
+        digest = make_layout(root / "out/debian13/oci", "plain", sizes)
         yield folder, root, digest
 
 
@@ -110,12 +112,12 @@ def writes(log):
 def plain():
     """Without TLS: pushed, copied back byte for byte, and nothing sent the second time."""
     with project() as (folder, root, digest), registry(folder / "registry") as (host, log):
-        command = ["push", "debian13/static", f"{host}/team/image", "--json"]
+        command = ["push", "debian13/plain", f"{host}/team/image", "--json"]
         pushed = json.loads(debstrata(root, *command).stdout)
-        expect([tag["tag"] for tag in pushed["images"][0]["tags"]] == ["static"], f"tags: {pushed}")
+        expect([tag["tag"] for tag in pushed["images"][0]["tags"]] == ["plain"], f"tags: {pushed}")
         expect(pushed["images"][0]["digest"] == digest, "digest")
         run("skopeo", "copy", "--all", "--preserve-digests", "--src-tls-verify=false",
-            f"docker://{host}/team/image:static", f"oci:{folder}/back:static")
+            f"docker://{host}/team/image:plain", f"oci:{folder}/back:plain")
         same_blobs(root / "out/debian13/oci", folder / "back")
         sent = len(writes(log))
         expect(sent > 0, "the log shows no request")
@@ -123,7 +125,7 @@ def plain():
         expect(len(writes(log)) == sent, f"sent again: {writes(log)[sent:]}")
         expect(all(blob["how"] == "present" for blob in again["blobs"]), "blobs")
         # To another repository nothing but manifests: the blobs are mounted.
-        other = json.loads(debstrata(root, "push", "debian13/static", f"{host}/team/other:{{digest}}",
+        other = json.loads(debstrata(root, "push", "debian13/plain", f"{host}/team/other:{{digest}}",
                                      "--mount-from", "team/image", "--json").stdout)
         expect({blob["how"] for blob in other["blobs"]} == {"mounted"}, f"mounted: {other['blobs']}")
         tag = other["images"][0]["tags"][0]["tag"]
@@ -143,7 +145,7 @@ def tls_and_login():
         trusting = {**clean, "SSL_CERT_FILE": certificate}
         with registry(folder / "registry", (certificate, key), folder / "htpasswd") as (host, log):
             def push(status, says, env):
-                done = subprocess.run([BINARY, "-C", root, "push", "debian13/static", f"{host}/team/image"],
+                done = subprocess.run([BINARY, "-C", root, "push", "debian13/plain", f"{host}/team/image"],
                                       env=env, capture_output=True, text=True)
                 expect(done.returncode == status and says in " ".join(done.stderr.replace("| ", "").split()),
                        f"status {done.returncode}: {done.stdout}{done.stderr}")
@@ -161,7 +163,7 @@ def tls_and_login():
             push(0, "", {**trusting, "REGISTRY_AUTH_FILE": folder / "auth.json"})
             expect(len(writes(log)) == sent, "sent again")
             run("skopeo", "copy", "--all", "--preserve-digests", "--src-tls-verify=false", "--authfile", folder / "auth.json",
-                f"docker://{host}/team/image:static", f"oci:{folder}/back:static")
+                f"docker://{host}/team/image:plain", f"oci:{folder}/back:plain")
             same_blobs(root / "out/debian13/oci", folder / "back")
 
 
@@ -174,7 +176,7 @@ def signatures():
         signer = folder / "signer"
         signer.write_text(f"#!/bin/sh\necho \"$1\" >> {folder}/signed\n")
         signer.chmod(0o755)
-        debstrata(root, "push", "debian13/static", f"{host}/team/image", "--sign-key", key, "--sign-with", f"{signer} {{}}")
+        debstrata(root, "push", "debian13/plain", f"{host}/team/image", "--sign-key", key, "--sign-with", f"{signer} {{}}")
         expect((folder / "signed").read_text() == f"{host}/team/image@{digest}\n", "the program was not run")
 
         def get(path, accept="*/*"):
@@ -200,7 +202,7 @@ def signatures():
 def figures():
     """A layer of 200 MB: how fast, with how much memory; and a push of what is there."""
     with project((200_000_000,)) as (folder, root, _), registry(folder / "registry") as (host, _):
-        arguments = [BINARY, "-C", root, "push", "debian13/static", f"{host}/team/image", "--json"]
+        arguments = [BINARY, "-C", root, "push", "debian13/plain", f"{host}/team/image", "--json"]
         for what in ("400 MB", "nothing"):
             started = time.monotonic()
             process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
