@@ -462,7 +462,7 @@ fn what_refers_to_an_image_is_found_with_and_without_a_list() {
 fn a_damaged_layout_sends_no_tag() {
     for (damage, text) in [
         (b"shareD".as_slice(), "its bytes are not those of its digest"),
-        (b"share", "it has 5 bytes, and 6 are expected"),
+        (b"share", "it has 5 bytes, its descriptor says 6"),
     ] {
         let mut world = World::new(Rules::default());
         let wanted = world.two_images();
