@@ -2,6 +2,7 @@
 //! provenance. Knows not how to build.
 
 pub mod changes;
+pub mod diff;
 mod error;
 pub mod files;
 pub mod fit;
