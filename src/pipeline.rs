@@ -5,6 +5,7 @@ mod building;
 mod bundle;
 mod check;
 mod checking;
+mod diff;
 mod errors;
 mod evidence;
 mod failures;
@@ -32,6 +33,7 @@ use std::{
 
 pub use bundle::{BundleError, Bundled, bundle};
 pub use check::{Checked, Found, check};
+pub use diff::{DiffOptions, diff};
 pub use evidence::{Document, Evidence, evidence};
 pub use failures::{Failures, Located, stdout_failed};
 pub use fit::{FitOptions, Fitted, fit};

@@ -5,6 +5,7 @@ mod audit;
 mod build;
 mod bundle;
 mod check;
+mod diff;
 mod fit;
 mod lock;
 mod progress;
@@ -109,6 +110,8 @@ enum Verb {
     Why(why::AskWhy),
     /// Push images to a registry
     Push(push::Push),
+    /// What differs between two tiers, distributions, locks, layers, images or revisions
+    Diff(diff::Diff),
     /// Which tiers can run a program, what the others lack, and which package brings it
     Fit(fit::AskFit),
 }
@@ -135,6 +138,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Sbom(verb) => verb.run(&session),
         Verb::Why(verb) => verb.run(&session),
         Verb::Push(verb) => verb.run(&session),
+        Verb::Diff(verb) => verb.run(&session),
         Verb::Fit(verb) => verb.run(&session),
     };
     match answer {

@@ -1,10 +1,6 @@
 //! Debian changelogs (Policy 4.4, deb-changelog(5)): the releases between two versions.
 
-use std::{
-    cmp::Ordering,
-    collections::BTreeSet,
-    io::{BufRead, Read},
-};
+use std::{cmp::Ordering, collections::BTreeSet, io::BufRead};
 
 use serde::Serialize;
 
@@ -202,7 +198,8 @@ openssl (3.5.1-1) unstable; urgency=high
 
     #[test]
     fn hostile_changelogs_are_bounded() {
-        let many: String = (0..5000).rev().map(|n| format!("a (1.{n}) x; urgency=low\n\n  * CVE-2024-{n:05}\n")).collect();
+        let many: String =
+            (0..5000).rev().map(|n| format!("a (1.{n}) x; urgency=low\n\n  * CVE-2024-{n:05}\n")).collect();
         let told = between(many.as_bytes(), "1.10", "2");
         assert_eq!((told.releases.len(), told.more), (MOST_RELEASES, 4989 - MOST_RELEASES));
         assert_eq!(told.cves.len(), MOST_CVES);

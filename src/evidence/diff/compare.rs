@@ -197,8 +197,7 @@ fn files(changes: &mut Changes, before: &Tree, after: &Tree) {
             continue;
         }
         let fields = was.zip(is).map(|(was, is)| differing(was, is)).unwrap_or_default();
-        let change =
-            FileChange { path: path.to_string(), fields, before: was.map(facts), after: is.map(facts) };
+        let change = FileChange { path: path.to_string(), fields, before: was.map(facts), after: is.map(facts) };
         if let Some(zone) = inside::time_zone(path) {
             let zone_file = |facts: &&Facts| facts.r#type != "directory";
             zones.0.extend(change.before.iter().filter(zone_file).map(|facts| (zone.clone(), facts.clone())));

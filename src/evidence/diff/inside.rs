@@ -131,7 +131,10 @@ fn stanzas(text: &[u8]) -> impl Iterator<Item = (Package, bool)> + use<'_> {
                     let (source, source_version) = source_of(take(b"Source").as_deref(), &name, &version);
                     let architecture = take(b"Architecture").unwrap_or_default();
                     let installed = take(b"Status").is_some_and(|status| status.ends_with(" installed"));
-                    return Some((Package { name, architecture, version, source, source_version, deb: None }, installed));
+                    return Some((
+                        Package { name, architecture, version, source, source_version, deb: None },
+                        installed,
+                    ));
                 }
                 _ if last => return None,
                 _ => {}

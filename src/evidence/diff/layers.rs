@@ -118,7 +118,11 @@ impl Trees {
             }
             let header = tar::Header::from_byte_slice(&block);
             let refuse = |why: &str| refusal(layer, &header.path_bytes(), why);
-            let sum: u32 = block.iter().enumerate().map(|(at, byte)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum();
+            let sum: u32 = block
+                .iter()
+                .enumerate()
+                .map(|(at, byte)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte }))
+                .sum();
             if header.cksum().ok() != Some(sum) {
                 return Err(refuse("its header is damaged: the checksum does not fit"));
             }
@@ -126,12 +130,14 @@ impl Trees {
             let flag = header.as_old().linkflag[0];
             match flag {
                 b'L' | b'K' => {
-                    let mut text = reader.small(size, LONGEST_NAME).map_err(|stop| stop.at(layer, &header.path_bytes()))?;
+                    let mut text =
+                        reader.small(size, LONGEST_NAME).map_err(|stop| stop.at(layer, &header.path_bytes()))?;
                     text.truncate(text.iter().position(|byte| *byte == 0).unwrap_or(text.len()));
                     *(if flag == b'L' { &mut extended.name } else { &mut extended.link }) = Some(text);
                 }
                 b'x' | b'g' => {
-                    let records = reader.small(size, LONGEST_PAX).map_err(|stop| stop.at(layer, &header.path_bytes()))?;
+                    let records =
+                        reader.small(size, LONGEST_PAX).map_err(|stop| stop.at(layer, &header.path_bytes()))?;
                     extended.take(&records, flag == b'g').map_err(|why| refuse(&why))?;
                 }
                 _ => self.entry(reader, layer, header, flag, size, std::mem::take(&mut extended))?,

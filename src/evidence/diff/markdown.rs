@@ -3,7 +3,9 @@
 
 use super::{
     Changelog, Changes,
-    text::{config, counts, cves, delta, files, headline, largest_packages, libraries, short, tier_row, version_and_size},
+    text::{
+        config, counts, cves, delta, files, headline, largest_packages, libraries, short, tier_row, version_and_size,
+    },
 };
 use crate::evidence::table::bytes;
 

@@ -47,8 +47,7 @@ pub(super) fn headline(changes: &Changes) -> String {
     let Changes { before, after, compared, .. } = changes;
     let all = [Part::Packages, Part::Files, Part::Config];
     let missing: Vec<_> = all.iter().filter(|part| !compared.contains(part)).map(|part| part.name()).collect();
-    let missing =
-        if missing.is_empty() { String::new() } else { format!(" (not compared: {})", missing.join(", ")) };
+    let missing = if missing.is_empty() { String::new() } else { format!(" (not compared: {})", missing.join(", ")) };
     if changes.equal {
         return format!("{before} -> {after}: no change of content{missing}");
     }
