@@ -11,6 +11,8 @@ const MOST_ROWS: usize = 20;
 const LONGEST_CELL: usize = 100;
 /// Lines of changelogs, all in all.
 const MOST_LINES: usize = 60;
+/// Lines of one changelog, where not all are shown.
+const MOST_OF_ONE: usize = 8;
 
 /// All that differs; without `all`, the largest of each kind.
 pub fn text(changes: &Changes, all: bool) -> String {
@@ -32,7 +34,11 @@ pub fn text(changes: &Changes, all: bool) -> String {
         &format!("CA certificates: {}", counts(&changes.certificates)),
         names(&changes.certificates, most, "subject"),
     );
-    section(&format!("time zones: {}", counts(&changes.time_zones)), names(&changes.time_zones, most, "name"));
+    // New data of a zone is no news by its name.
+    let zones = Lists { changed: Vec::new(), ..changes.time_zones.clone() };
+    let named = names(&zones, most, "name");
+    let title = format!("time zones: {}", counts(&changes.time_zones));
+    section(&title, if named.is_empty() && !changes.time_zones.is_empty() { "\n".to_owned() } else { named });
     section(
         &format!("libraries: {}", counts(&changes.libraries)),
         rows(&libraries(changes), &["", "library", "symbol versions"], most),
@@ -67,7 +73,9 @@ pub(super) fn headline(changes: &Changes) -> String {
         true => bytes(size.after),
         false => format!("{} -> {} ({})", bytes(size.before), bytes(size.after), delta(size.before, size.after)),
     };
-    format!("{before} -> {after}: {} differ; {of}{sizes}{missing}", parts.join(", "))
+    let last = parts.pop().unwrap_or_default();
+    let parts = if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) };
+    format!("{before} -> {after}: {parts} differ; {of}{sizes}{missing}")
 }
 
 pub(super) fn counts<T>(lists: &Lists<T>) -> String {
@@ -173,11 +181,16 @@ fn by_size(changes: &Changes, most: usize) -> String {
 /// What changelogs say, at most so many lines.
 pub fn changelogs(changelogs: &[Changelog], most: usize) -> String {
     let mut lines = Vec::new();
+    // Those with vulnerabilities are what the reader looks for.
+    let mut changelogs: Vec<_> = changelogs.iter().collect();
+    changelogs.sort_by_key(|changelog| changelog.cves.is_empty());
     for changelog in changelogs {
         let Changelog { source, before, after, cves, releases, more, .. } = changelog;
         lines.push(format!("{source} {before} -> {after}"));
+        let start = lines.len();
         if !cves.is_empty() {
-            lines.push(format!("  {}", cves.iter().map(String::as_str).collect::<Vec<_>>().join(" ")));
+            let all: Vec<_> = cves.iter().rev().map(String::as_str).collect();
+            lines.extend(all.chunks(6).map(|some| format!("  {}", some.join(" "))));
         }
         for release in releases {
             lines.push(format!("  {} ({})", release.version, release.distributions));
@@ -185,6 +198,11 @@ pub fn changelogs(changelogs: &[Changelog], most: usize) -> String {
         }
         if *more > 0 {
             lines.push(format!("  and {more} older releases"));
+        }
+        let left = lines.len() - start;
+        if most < usize::MAX && left > MOST_OF_ONE {
+            lines.truncate(start + MOST_OF_ONE);
+            lines.push(format!("  ... and {} more lines", left - MOST_OF_ONE));
         }
     }
     let left = lines.len().saturating_sub(most);
