@@ -37,10 +37,10 @@ fn world() -> World {
     World::new(
         [hello("1.0"), package("greeting", "1.0"), package("data", "2").arch("all")],
         &[
-            ("a", "packages = ['hello', 'greeting']\n[image]\nuser = 'one'\nenv = { PATH = '/usr/bin' }"),
+            ("a", "packages = ['hello', 'greeting']\n[image]\nuser = '1000'\nenv = { PATH = '/usr/bin' }"),
             (
                 "b",
-                "packages = ['hello', 'data']\n[image]\nuser = 'two'\nenv = { PATH = '/usr/bin' }\n\
+                "packages = ['hello', 'data']\n[image]\nuser = '2000'\nenv = { PATH = '/usr/bin' }\n\
                  [[directories]]\npath = '/usr/share/hello'\nmode = 0o700\nowner = 5\ngroup = 6\n\
                  [[symlinks]]\npath = '/usr/share/link'\ntarget = 'hello'",
             ),
@@ -74,13 +74,13 @@ fn two_tiers_differ_in_packages_files_and_config() {
     let changed = &found["files"]["changed"][0];
     assert_eq!((&changed["path"], &changed["fields"]), (&json!("/usr/share/hello"), &json!(["mode", "owner"])));
     assert_eq!((&changed["before"]["mode"], &changed["after"]["owner"]), (&json!("0755"), &json!("5:6")));
-    assert_eq!(found["config"]["changed"], json!([{"name": "user", "before": "one", "after": "two"}]));
+    assert_eq!(found["config"]["changed"], json!([{"name": "user", "before": "1000", "after": "2000"}]));
     assert!(found["size"]["before"].as_u64().unwrap() > 0);
     let text = world.run(&["diff", "a", "b", "--arch", "amd64"]).exits(0);
     text.prints(&[
         "test/a (amd64) -> test/b (amd64)",
         "mode 0755 -> 0700, owner 0:0 -> 5:6",
-        "one -> two",
+        "1000 -> 2000",
         "symlink to hello",
     ]);
     let text = world.run(&["diff", "a", "b", "--arch", "amd64", "--markdown"]).exits(0);
@@ -128,7 +128,7 @@ fn an_upgrade_tells_what_the_changelog_says_between() {
     let run = world.run(&["diff", old, "test", "--arch", "amd64"]).exits(0);
     run.prints(&["CVE-2026-1235, CVE-2026-1234", "hello 1.0 -> 3.0", "A \\u{1b}[31mnew"]);
     let run = world.run(&["diff", old, "test", "--arch", "amd64", "--markdown"]).exits(0);
-    run.prints(&[
+    let run = run.prints(&[
         "<details><summary>Changelog of hello 1.0 -&gt; 3.0</summary>",
         "```\n3.0 (trixie-security; urgency=high)",
     ]);
