@@ -160,7 +160,7 @@ fn a_layer_an_archive_and_a_layout_are_the_tier() {
         out("test/amd64/a.tar.zst"),
         format!("oci:{}:a", out("test/oci")),
         format!("{}:a", out("test/oci")),
-        out("test/a.docker.tar"),
+        out("test/amd64/a.docker.tar"),
     ];
     for form in &forms {
         let found = diff(&world, &["test/a", form]);
