@@ -5,7 +5,10 @@ use std::{fs, io::Write as _};
 use serde_json::{Value, json};
 
 use crate::{
-    support::DebBuilder,
+    support::{
+        DebBuilder,
+        registry::{Registry, Rules},
+    },
     world::{World, package},
 };
 
@@ -214,4 +217,22 @@ fn names_that_stand_for_nothing() {
     ] {
         world.run(&[&["diff", "--arch", "amd64"], arguments].concat()).exits(2).says(says);
     }
+}
+
+#[test]
+fn an_image_in_a_registry_is_the_tier() {
+    let world = world();
+    world.run(&["build", "--format", "oci"]).exits(0);
+    let registry = Registry::start(Rules::default());
+    let place = format!("{}/team/image", registry.host());
+    world.run(&["push", "a", "b", &place]).exits(0);
+    let image = |tag: &str| format!("{place}:{tag}");
+    assert_eq!(diff(&world, &["test/a", &image("a")])["equal"], true);
+    let found = diff(&world, &[&image("a"), &image("b")]);
+    assert_eq!(
+        (names(&found["packages"]["added"]), &found["config"]["changed"][0]["name"]),
+        (vec!["data"], &json!("user"))
+    );
+    world.run(&["diff", "--arch", "amd64", "a", &image("nothing")]).exits(2).says(&["does not exist"]);
+    world.run(&["diff", "--arch", "s390x", &image("a"), &image("b")]).exits(2).says(&["does not exist"]);
 }

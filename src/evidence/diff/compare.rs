@@ -10,10 +10,7 @@ use super::{
     Changelog, Changes, Entry, Facts, FileChange, LibraryChange, Lists, Node, Package, PackageChange, PackageSide,
     PackageSize, Part, Setting, Side, Sizes, TierChange, Told, Tree, inside,
 };
-use crate::{
-    debian::version,
-    ground::{Sha256, printable},
-};
+use crate::{debian::version, ground::printable};
 
 /// One of the two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,7 +283,6 @@ fn facts(entry: &Entry) -> Facts {
         Node::Special(what) => target = Some(what.clone()),
         Node::Directory | Node::Whiteout => {}
     }
-    let xattr = |(name, value): (&Box<[u8]>, &Sha256)| format!("{} {value}", printable(name));
     Facts {
         r#type: entry.node.kind(),
         mode: format!("{:04o}", entry.mode),
@@ -294,7 +290,7 @@ fn facts(entry: &Entry) -> Facts {
         size,
         sha256,
         target,
-        xattrs: entry.xattrs.iter().map(xattr).collect(),
+        xattrs: entry.xattrs.iter().map(|(name, value)| format!("{} {value}", printable(name))).collect(),
         package: entry.package.as_ref().map(|package| package.to_string()),
     }
 }

@@ -73,9 +73,10 @@ pub(super) fn headline(changes: &Changes) -> String {
         true => bytes(size.after),
         false => format!("{} -> {} ({})", bytes(size.before), bytes(size.after), delta(size.before, size.after)),
     };
+    let differ = if parts.len() == 1 && parts.iter().any(|part| part.starts_with("1 ")) { "differs" } else { "differ" };
     let last = parts.pop().unwrap_or_default();
     let parts = if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) };
-    format!("{before} -> {after}: {parts} differ; {of}{sizes}{missing}")
+    format!("{before} -> {after}: {parts} {differ}; {of}{sizes}{missing}")
 }
 
 pub(super) fn counts<T>(lists: &Lists<T>) -> String {
@@ -97,7 +98,7 @@ fn tiers(changes: &Changes) -> String {
         ("files", Align::Right),
         ("size", Align::Left),
     ];
-    let rows: Vec<_> = changes.tiers.iter().map(|tier| tier_row(tier)).collect();
+    let rows: Vec<_> = changes.tiers.iter().map(tier_row).collect();
     if rows.is_empty() { String::new() } else { table(&columns, &rows) }
 }
 
