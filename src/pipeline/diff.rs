@@ -190,7 +190,8 @@ fn common(changes: Changes) -> Result<Changes, Failures> {
 }
 
 fn alone(unit: &Unit<'_>, before: bool) -> TierChange {
-    let size = unit.side.tree.as_ref().map_or(0, |tree| tree.size());
+    let debs = || unit.side.packages.iter().flatten().filter_map(|package| Some(package.deb?.0)).sum();
+    let size = unit.side.tree.as_ref().map_or_else(debs, |tree| tree.size());
     TierChange {
         tier: unit.key.clone(),
         before,

@@ -332,7 +332,7 @@ impl Operand {
         Ok(match self {
             Self::Tiers(tiers) => tiers::gather(tiers, sought)?,
             Self::Lock { name, path, workshop, architectures } => {
-                locks(name, path, workshop.as_deref(), architectures, sought)?
+                locks(name, path, workshop.as_deref(), architectures)?
             }
             Self::File { name, path } => image(images::file(name, path, sought.architecture)?),
             Self::Layout { name, path, image: wanted } => {
@@ -352,11 +352,9 @@ fn locks<'a>(
     path: &Path,
     workshop: Option<&'a Workshop>,
     architectures: &BTreeSet<Architecture>,
-    sought: &Sought<'_>,
 ) -> Result<Vec<Unit<'a>>, Failures> {
     let lock = Lock::read(path)?.ok_or_else(|| OperandError::Absent(printable(path.to_string_lossy().as_bytes())))?;
     lock.check_format(path, layer::FORMAT_VERSION)?;
-    let _ = sought;
     let wanted = |architecture: &Architecture| architectures.is_empty() || architectures.contains(architecture);
     let inputs = lock.architectures.iter().filter(|(architecture, _)| wanted(architecture));
     let unit = |(architecture, inputs): (&Architecture, &lock::Inputs)| {
