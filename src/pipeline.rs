@@ -6,6 +6,7 @@ mod building;
 mod bundle;
 mod check;
 mod checking;
+mod diff;
 mod documents;
 mod errors;
 mod evidence;
@@ -36,6 +37,7 @@ use std::{
 pub use auditing::{AuditOptions, audit};
 pub use bundle::{BundleError, Bundled, bundle};
 pub use check::{Checked, Found, check};
+pub use diff::{DiffOptions, diff};
 pub use evidence::{Document, Evidence, evidence};
 pub use failures::{Failures, Located, stdout_failed};
 pub use fit::{FitOptions, Fitted, fit};

@@ -8,9 +8,12 @@ use super::{
     surroundings::{Session, UsageError},
 };
 use crate::{
-    evidence::changes,
+    evidence::{changes, diff::changelogs_text},
     pipeline::{self, Failures, LockOptions, Locked, Upgrade},
 };
+
+/// Lines of changelogs that are shown.
+const MOST_LINES: usize = 60;
 
 /// Resolve packages and write debstrata.lock.
 #[derive(Args)]
@@ -84,7 +87,12 @@ fn text(locked: &[Locked]) -> String {
         .map(|locked| match (locked.written, locked.changes.is_empty()) {
             (false, _) => format!("{}: nothing to change\n", locked.lock),
             (true, true) => format!("{}: written, no package changes\n", locked.lock),
-            (true, false) => format!("{}: written\n{}", locked.lock, changes::table(&locked.changes)),
+            (true, false) => format!(
+                "{}: written\n{}{}",
+                locked.lock,
+                changes::table(&locked.changes),
+                changelogs_text(&locked.changelogs, MOST_LINES)
+            ),
         })
         .collect();
     let linked = locked.iter().flat_map(|locked| {

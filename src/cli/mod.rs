@@ -7,6 +7,7 @@ mod bundle;
 mod cache;
 mod check;
 mod completions;
+mod diff;
 mod explain;
 mod fit;
 mod fmt;
@@ -122,6 +123,8 @@ enum Verb {
     Why(why::AskWhy),
     /// Push images to a registry
     Push(push::Push),
+    /// What differs between two tiers, distributions, locks, layers, images or revisions
+    Diff(diff::Diff),
     /// Which tiers can run a program, what the others lack, and which package brings it
     Fit(fit::AskFit),
     /// Write a manifest to begin with
@@ -174,6 +177,7 @@ impl Verb {
             Self::Sbom(verb) => verb.run(session),
             Self::Push(verb) => verb.run(session),
             Self::Fit(verb) => verb.run(session),
+            Self::Diff(verb) => verb.run(session),
             Self::Audit(verb) => verb.run(session),
             Self::Check(verb) => verb.run(session),
             Self::Show(verb) => verb.run(session),

@@ -81,19 +81,24 @@ impl Session {
 
     /// Opens the project; warnings of the manifests are shown.
     pub(super) fn workshop(&self) -> Result<Workshop, Failures> {
-        self.open(false)
+        self.open(false, None)
     }
 
     /// The same, trusting nothing that earlier runs derived.
     pub(super) fn fresh_workshop(&self) -> Result<Workshop, Failures> {
-        self.open(true)
+        self.open(true, None)
     }
 
-    fn open(&self, fresh: bool) -> Result<Workshop, Failures> {
+    /// Opens the project, or another folder with the same cache in its place.
+    pub(super) fn workshop_in(&self, root: Option<&Path>) -> Result<Workshop, Failures> {
+        self.open(false, root)
+    }
+
+    fn open(&self, fresh: bool, root: Option<&Path>) -> Result<Workshop, Failures> {
         let settings = Settings {
-            root: self.global.directory.clone(),
+            root: root.unwrap_or(&self.global.directory).to_owned(),
             cache: self.cache(),
-            bundle: self.global.bundle.clone(),
+            bundle: self.global.bundle.clone().filter(|_| root.is_none()),
             fresh,
             fetch: self.fetch_settings()?,
             clock: self.surroundings.clock,

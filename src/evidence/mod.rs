@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod changes;
+pub mod diff;
 mod error;
 pub mod files;
 pub mod fit;

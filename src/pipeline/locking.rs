@@ -10,13 +10,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
-    Failures, Located, ShownSaved, Workshop,
+    Failures, Located, ShownSaved, Workshop, diff,
     errors::{IdleOmission, LeftOut, StaleLock, UnknownPackage},
     linkage,
 };
 use crate::{
     archive::{self, Index, Opening, Package, Suites},
     debian::Architecture,
+    evidence::diff::Changelog,
     fetch::Origin,
     ground::{Class, Event, Failure, Sha256, Silent, nearest},
     layer,
@@ -100,6 +101,9 @@ pub struct Locked {
     pub written: bool,
     /// Packages that were added, removed or changed.
     pub changes: Changes,
+    /// What the changelogs tell of the changed packages, where the cache has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changelogs: Vec<Changelog>,
     /// By tier and architecture, what `dependencies = "linked"` does without; others are not named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub saved: Vec<(String, Architecture, ShownSaved)>,
@@ -130,11 +134,12 @@ fn lock_one(workshop: &Workshop, distribution: &Distribution, options: &LockOpti
     let path = lock_path(distribution);
     let old = read_lock(distribution)?;
     let wanted = |architecture| options.must(architecture);
-    let outcome = |lock: &Lock, written, changes| Locked {
+    let outcome = |lock: &Lock, written, changes, changelogs| Locked {
         distribution: distribution.name.clone(),
         lock: path.display().to_string(),
         written,
         changes,
+        changelogs,
         saved: linkage::saved(lock),
         opt_outs: lock.opt_outs(&distribution.name),
     };
@@ -143,12 +148,15 @@ fn lock_one(workshop: &Workshop, distribution: &Distribution, options: &LockOpti
         && upgrade == Upgrade::Nothing
         && staleness(distribution, old, wanted).is_none()
     {
-        return Ok(outcome(old, false, Changes::default()));
+        return Ok(outcome(old, false, Changes::default(), Vec::new()));
     }
     let new = resolve_distribution(workshop, distribution, old.as_ref(), options, &BTreeSet::new())?;
-    let changes = lock::changes(old.as_ref().unwrap_or(&Lock::default()), &new);
+    let none = Lock::default();
+    let before = old.as_ref().unwrap_or(&none);
+    let changes = lock::changes(before, &new);
+    let changelogs = diff::upgraded(workshop, before, &new, &changes);
     let written = new.write(&path)?;
-    Ok(outcome(&new, written, changes))
+    Ok(outcome(&new, written, changes, changelogs))
 }
 
 /// Which locks do not fit their manifests.

@@ -10,6 +10,7 @@ mod build;
 mod bundle;
 mod check;
 mod content;
+mod diff;
 mod expect;
 mod gone;
 mod learning;
