@@ -19,6 +19,7 @@ mod linkage;
 mod locking;
 mod packages;
 mod plan;
+mod pulled;
 mod pushing;
 mod select;
 mod show;
@@ -34,7 +35,7 @@ use std::{
     sync::Arc,
 };
 
-pub use auditing::{AuditOptions, audit};
+pub use auditing::{Against, AuditOptions, audit};
 pub use bundle::{BundleError, Bundled, bundle};
 pub use check::{Checked, Found, check};
 pub use diff::{DiffOptions, diff};

@@ -234,3 +234,24 @@ fn programs_that_sign_are_run_for_every_image() {
     let key = world.path("key.pem");
     world.run(&["push", &place, "--sign-key", key.to_str().unwrap()]).exits(2).says(&["is no private key", "openssl"]);
 }
+
+#[test]
+fn an_image_of_a_registry_is_audited() {
+    let world = World::small();
+    world.run(&["build", "--format", "oci"]).exits(0);
+    let registry = Registry::start(Rules::default());
+    let place = format!("{}/team/image", registry.host());
+    let pushed = world.run(&["push", &place, "--json"]).exits(0).json();
+    fs::remove_dir_all(world.path("out")).unwrap();
+    world.run(&["audit", "top", "--against", &format!("{place}:top")]).exits(0).prints(&["equal: 2 layers"]);
+    let by_digest = pushed["images"][1]["reference"].as_str().unwrap();
+    world.run(&["audit", "top", "--against", by_digest]).exits(0);
+    world.run(&["audit", "top", "--against", &format!("{place}:none")]).exits(2).says(&["has no", "none"]);
+    world.run(&["audit", "top", "--against", &format!("{place}:top"), "--offline"]).exits(2).says(&["--offline"]);
+    // Another image under the same name.
+    world.edit("top.toml", "packages", "symlinks = [{ path = \"/new\", target = \"x\" }]\npackages");
+    world.run(&["build", "--format", "oci"]).exits(0);
+    let run = world.run(&["audit", "top", "--against", &format!("{place}:top")]).exits(1);
+    assert!(run.stdout.contains("new"), "{}", run.stdout);
+    assert!(world::files(&world.path("cache")).iter().all(|path| !path.display().to_string().contains("scratch-")));
+}

@@ -4,10 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Answer, report::opt_outs, surroundings::Session};
+use super::{
+    Answer,
+    report::opt_outs,
+    surroundings::{Session, UsageError},
+};
 use crate::{
     evidence::verdict::{Difference, Verdict, Word},
-    pipeline::{self, AuditOptions, Failures},
+    image::reference::Reference,
+    pipeline::{self, Against, AuditOptions, Failures},
 };
 
 /// Differences that people are shown.
@@ -26,15 +31,19 @@ pub(super) struct Audit {
     /// For which architecture; `all` for all of the archive's [default: this machine's]
     #[arg(long = "arch", value_name = "ARCH")]
     architectures: Vec<String>,
-    /// Also compare with this folder of outputs, layer, docker archive or OCI layout
-    #[arg(long, value_name = "PATH")]
-    against: Option<PathBuf>,
+    /// Also compare with this folder of outputs, layer, docker archive or OCI layout, or with an image
+    /// of a registry
+    #[arg(long, value_name = "PATH|REFERENCE")]
+    against: Option<String>,
     /// Compare the merged trees of images, whatever their layers, times and names' prefixes
     #[arg(long, requires = "against")]
     parity: bool,
     /// Another compression of the same tar is no difference
     #[arg(long, requires = "against")]
     content: bool,
+    /// Plain HTTP; a registry on this machine without TLS needs no asking
+    #[arg(long, requires = "against")]
+    plain_http: bool,
 }
 
 impl Audit {
@@ -46,10 +55,31 @@ impl Audit {
         if self.tiers.is_empty() {
             picks = pipeline::with_overlays(&workshop.project, picks);
         }
-        let options = AuditOptions { against: self.against.clone(), parity: self.parity, content: self.content };
+        let against = self.against.as_deref().map(|text| self.against(session, text)).transpose()?;
+        let options = AuditOptions { against, parity: self.parity, content: self.content };
         let verdict = pipeline::audit(&workshop, &picks, &options)?;
         session.reporter.result(&verdict, || text(&verdict)).map_err(pipeline::stdout_failed)?;
         Ok(if verdict.equal { Answer::Yes } else { Answer::No })
+    }
+}
+
+impl Audit {
+    /// A path where there is something; else a reference, where it is one.
+    fn against(&self, session: &Session, text: &str) -> Result<Against, Failures> {
+        let path = PathBuf::from(text);
+        let reference = match path.exists() {
+            true => None,
+            false => text.parse::<Reference>().ok(),
+        };
+        let Some(reference) = reference else { return Ok(Against::Path(path)) };
+        if session.global.offline {
+            let help = "compare without --offline, or name a layout";
+            return Err(
+                UsageError::new(format!("there is no {text}, and --offline forbids asking a registry"), help).into()
+            );
+        }
+        let settings = session.registry_settings(&reference, self.plain_http)?;
+        Ok(Against::Registry(reference, Box::new(settings)))
     }
 }
 

@@ -1,6 +1,9 @@
 //! `audit`: tiers rebuilt from the lock, into nothing, and compared.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use miette::Diagnostic;
 
@@ -10,30 +13,41 @@ use super::{
     locking,
     packages::{Lack, check_digests, unpacked},
     plan::{Plan, Step, plan},
+    pulled::pulled,
     trust,
 };
 use crate::{
+    debian::Architecture,
     evidence::{
         audit::{
             self, Alongside, Field, Finding,
             given::{Ceiling, Given},
-            images::{Against, GivenError, GivenImage, discover},
+            images::{Against as Discovered, GivenError, GivenImage, discover},
         },
         kept_out::place,
         verdict::{Difference, Summary, Verdict},
     },
     ground::{Class, Failure, RootPath},
-    image::Platform,
+    image::{Platform, reference::Reference, registry},
     layer::{self, Emitted, Form, NoStore, Sink, Tar},
     outputs::Outputs,
     rootfs::{Entry, Origin},
 };
 
+/// What somebody has.
+#[derive(Clone)]
+pub enum Against {
+    /// A folder of outputs, a layer, a docker archive or an OCI layout.
+    Path(PathBuf),
+    /// An image of a registry, and how to speak to it.
+    Registry(Reference, Box<registry::Settings>),
+}
+
 /// What to compare with.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct AuditOptions {
-    /// A folder of outputs, a layer, a docker archive or an OCI layout, beside the lock.
-    pub against: Option<PathBuf>,
+    /// What somebody has, beside the lock.
+    pub against: Option<Against>,
     /// Compare whole trees, not layers one by one.
     pub parity: bool,
     /// Another compression of an equal tar is no difference.
@@ -66,7 +80,19 @@ const FREE: u64 = 1 << 30;
 /// Rebuilds tiers from the lock, into nothing, and compares with what the lock records and, where
 /// given, with layers that somebody else has. Changes nothing in the project.
 pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Result<Verdict, Failures> {
-    let against = options.against.as_deref().map(|path| found(path, picks)).transpose()?;
+    // Goes with the run.
+    let mut fetched = None;
+    let against = match &options.against {
+        None => None,
+        Some(Against::Path(path)) => Some(found(path, picks)?),
+        Some(Against::Registry(reference, settings)) => {
+            let architectures: BTreeSet<Architecture> =
+                picks.iter().flat_map(|pick| pick.architectures.iter().copied()).collect();
+            let architectures: Vec<Architecture> = architectures.into_iter().collect();
+            let folder = fetched.insert(pulled(workshop, reference, settings, &architectures)?);
+            Some(found(folder.path(), picks)?)
+        }
+    };
     let read = |pick: &Pick| {
         let distribution = &workshop.project.distributions[pick.distribution];
         let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
@@ -104,9 +130,9 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
 }
 
 /// What a path holds, where the tiers that are asked for can be compared with it.
-fn found(path: &Path, picks: &[Pick]) -> Result<Against, Failures> {
+fn found(path: &Path, picks: &[Pick]) -> Result<Discovered, Failures> {
     let against = discover(path)?;
-    if let Against::Layer(_) = &against {
+    if let Discovered::Layer(_) = &against {
         let count = picks.iter().map(|pick| pick.named.len().saturating_mul(pick.architectures.len())).sum();
         if count != 1 {
             return Err(WhichTier { path: path.to_owned(), count }.into());
@@ -130,7 +156,7 @@ struct One<'a> {
     plan: &'a Plan<'a>,
     /// The tiers that were asked for.
     named: &'a [usize],
-    against: Option<&'a Against>,
+    against: Option<&'a Discovered>,
     options: &'a AuditOptions,
     verdict: &'a mut Verdict,
 }
@@ -153,7 +179,7 @@ impl<'a> One<'a> {
 
     /// Which image is which tier's.
     fn images(&mut self) -> Result<Vec<Paired<'a>>, Failures> {
-        let Some(Against::Images(images)) = self.against else { return Ok(Vec::new()) };
+        let Some(Discovered::Images(images)) = self.against else { return Ok(Vec::new()) };
         let platform = Platform::of(self.plan.architecture);
         let fitting: Vec<&GivenImage> = images.iter().filter(|image| image.runs_on(&platform)).collect();
         let mut paired = Vec::new();
@@ -183,9 +209,9 @@ impl<'a> One<'a> {
     fn given(&mut self, step: &Step, images: &[Paired<'_>]) -> Vec<Given> {
         match self.against {
             None => Vec::new(),
-            Some(Against::Layer(given)) if self.named.contains(&step.tier) => vec![given.clone()],
-            Some(Against::Layer(_)) => Vec::new(),
-            Some(Against::Outputs(folder)) => {
+            Some(Discovered::Layer(given)) if self.named.contains(&step.tier) => vec![given.clone()],
+            Some(Discovered::Layer(_)) => Vec::new(),
+            Some(Discovered::Outputs(folder)) => {
                 let outputs = Outputs::new(folder);
                 let paths = Form::ALL.map(|form| outputs.path(&self.plan.layer_name(step, form)));
                 let files: Vec<Given> =
@@ -197,7 +223,7 @@ impl<'a> One<'a> {
                 }
                 files
             }
-            Some(Against::Images(_)) => {
+            Some(Discovered::Images(_)) => {
                 let of_step = images.iter().filter_map(|paired| {
                     let at = paired.layers.as_ref()?.iter().position(|tier| *tier == step.tier)?;
                     paired.image.layers.get(at).cloned()
