@@ -358,6 +358,11 @@ impl Paths<'_> {
                     None => link,
                 });
             }
+            Origin::Image { manifest, layer } => {
+                let image = format!("sha256:{manifest}");
+                let text = format!("{verb} from the image {image} that it stands on, in its layer sha256:{layer}");
+                why.chain.push(Link::new("image", image, text));
+            }
             Origin::Implied => {
                 let below = stage.composed.rootfs.below(self.real).next();
                 let example = below.map(|(path, _)| format!(", such as {path}")).unwrap_or_default();

@@ -10,6 +10,7 @@ mod archive;
 mod checks;
 mod config;
 mod error;
+mod foreign;
 mod globs;
 mod image;
 pub mod keys;
@@ -25,6 +26,7 @@ mod wish;
 
 pub use checks::{Acceptance, Checks, Expectation, Features, Limits, SetId, Sort, Wanted, place_of};
 pub use error::{Finding, ManifestError, Topic};
+pub use foreign::ForeignBase;
 pub use globs::{GlobMatcher, matcher};
 pub use image::{Image, Overlaid, Planned, Variant, images};
 pub use load::{Loaded, load};

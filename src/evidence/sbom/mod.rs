@@ -326,6 +326,10 @@ fn list(finished: &Finished<'_>, packages: &[Own<'_>], tree: &Rootfs) -> Result<
                 Bringer::Manifest { stage, key, file, line } => {
                     From::Tier { tier: stage, how: format!("[[{key}]] of {file}:{line}"), packages: Vec::new() }
                 }
+                Bringer::Image { layer, .. } => {
+                    let how = format!("of the base image, in its layer sha256:{layer}");
+                    From::Tier { tier: 0, how, packages: Vec::new() }
+                }
                 Bringer::Implied => {
                     From::Tier { tier: origins.stage(path, entry), how: String::new(), packages: Vec::new() }
                 }
