@@ -33,7 +33,7 @@ pub enum StackError {
         above: RootPath,
     },
     /// The folders above an entry are links that lead nowhere.
-    #[error("the layer sha256:{layer} has {path}, which lies behind a circle of links or leads out of the image")]
+    #[error("the layer sha256:{layer} has {path}, which lies behind a circle of links")]
     #[diagnostic(code(debstrata::unpack::stack_links), help("the image is broken: take another one"))]
     Links {
         /// The layer.
@@ -128,7 +128,6 @@ impl Stacking<'_> {
         let name = path.name();
         let folder = path.parent().unwrap_or_default();
         if name == OPAQUE {
-            // The folder itself, through a link of its own name too, is what the layer's entries lie in.
             let folder = self.real(&folder)?;
             self.remove(&folder, false);
             return Ok(());
