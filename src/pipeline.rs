@@ -1,6 +1,7 @@
 //! `lock`, `build` and `audit`: the only file that knows the whole flow. It calls the rooms in
 //! order and decides nothing that a room can decide.
 
+mod base;
 mod building;
 mod bundle;
 mod check;

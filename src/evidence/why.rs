@@ -65,6 +65,11 @@ impl Link {
         Self::new("archive", name, text)
     }
 
+    /// What an image has that others made.
+    pub fn image(image: String, text: String) -> Self {
+        Self::new("image", image, text)
+    }
+
     /// A file of another package that needs something of the package.
     pub fn linked(name: &str, text: String) -> Self {
         Self::new("linked", name, text)

@@ -28,7 +28,7 @@ pub use checks::{Acceptance, Checks, Expectation, Features, Limits, SetId, Sort,
 pub use error::{Finding, ManifestError, Topic};
 pub use foreign::ForeignBase;
 pub use globs::{GlobMatcher, matcher};
-pub use image::{Image, Overlaid, Planned, Variant, images};
+pub use image::{Image, Overlaid, Planned, Variant, images, images_on};
 pub use load::{Loaded, load};
 pub use model::*;
 pub use scalar::account_name_fault;

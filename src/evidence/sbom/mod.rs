@@ -83,12 +83,12 @@ pub struct Package {
     pub homepage: Option<String>,
     /// The suite that lists it, such as `debian/trixie`.
     pub from: String,
-    /// Where the archive has the .deb.
+    /// Where the archive has the .deb; empty where there is none.
     pub path: String,
-    /// Bytes of the .deb.
+    /// Bytes of the .deb; 0 where there is none.
     pub size: u64,
-    /// Of the .deb.
-    pub sha256: Sha256,
+    /// Of the .deb; `None`: it is of an image that others made, which brought no .deb.
+    pub sha256: Option<Sha256>,
     /// Where the tier has its copyright file, links followed.
     pub copyright: Option<RootPath>,
     /// What the copyright file says: the tier's, or, where globs keep that out, the package's own.
@@ -234,7 +234,8 @@ fn package(own: &Own<'_>, tree: &Rootfs, system: &System, copyrights: &Copyright
         from: printable(locked.from.as_bytes()),
         path: printable(locked.path.as_bytes()),
         size: locked.size,
-        sha256: locked.sha256,
+        // Without a file there is nothing that the hash could be of.
+        sha256: Some(locked.sha256).filter(|_| !locked.path.is_empty()),
         copyright,
         licences,
     })

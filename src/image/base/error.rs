@@ -95,7 +95,6 @@ pub enum BaseError {
         /// What it is called.
         image: String,
         /// What is wrong.
-        #[source]
         unfit: Unfit,
     },
     /// The registry has nothing of this digest.
