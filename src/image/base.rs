@@ -261,12 +261,7 @@ impl Bringing<'_> {
     }
 
     /// Manifests have one address in a registry, all other blobs another.
-    fn from_registry(
-        &self,
-        repository: &Repository,
-        digest: Digest,
-        size: Option<u64>,
-    ) -> Result<Vec<u8>, BaseError> {
+    fn from_registry(&self, repository: &Repository, digest: Digest, size: Option<u64>) -> Result<Vec<u8>, BaseError> {
         if let Some(document) = repository.get_manifest(&digest.to_string())? {
             return Ok(document.bytes);
         }

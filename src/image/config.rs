@@ -131,7 +131,14 @@ mod tests {
 
     fn image(settings: Settings, architecture: &str) -> Image {
         let platform = Platform::of(architecture.parse().unwrap());
-        Image { name: "cc".into(), platform, settings, created: 0, layers: vec![layer(Form::TarGz)], history: Vec::new() }
+        Image {
+            name: "cc".into(),
+            platform,
+            settings,
+            created: 0,
+            layers: vec![layer(Form::TarGz)],
+            history: Vec::new(),
+        }
     }
 
     #[test]

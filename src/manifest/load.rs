@@ -276,7 +276,15 @@ impl Run<'_> {
             chain.broken |= draft.broken;
             chain.foreign |= draft.base.is_some();
             if let Some(fields) = draft.fields {
-                let tier = tier::read(fields, &draft.name, (parent, draft.base), folder, archs, &mut chain, &mut draft.findings);
+                let tier = tier::read(
+                    fields,
+                    &draft.name,
+                    (parent, draft.base),
+                    folder,
+                    archs,
+                    &mut chain,
+                    &mut draft.findings,
+                );
                 places.insert(draft.name.clone(), tiers.len());
                 tiers.push(tier);
             }

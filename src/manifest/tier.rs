@@ -8,8 +8,8 @@ use crate::{
 };
 
 use super::{
-    CaCertificates, Dependencies, Directory, File, FileContent, ForeignBase, Generate, Glob, GlobRule, Globs, Group, Missing,
-    Omission, Ownership, Symlink, Tier, User, Wish,
+    CaCertificates, Dependencies, Directory, File, FileContent, ForeignBase, Generate, Glob, GlobRule, Globs, Group,
+    Missing, Omission, Ownership, Symlink, Tier, User, Wish,
     accounts::{Chain, Sort},
     checks, config,
     error::{Findings, Place, Topic, class_of},

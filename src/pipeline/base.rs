@@ -134,9 +134,12 @@ impl Workshop {
             let span = written.oci.span.clone();
             Failures::from(Located::new(&distribution.tiers[tier].source, AtBase { error, span: span.into() }))
         };
-        let location = match written.oci.value.parse().map_err(|error: crate::image::reference::ReferenceError| {
-            located(error.into())
-        })? {
+        let location = match written
+            .oci
+            .value
+            .parse()
+            .map_err(|error: crate::image::reference::ReferenceError| located(error.into()))?
+        {
             Location::Layout(path, name) => Location::Layout(written.folder.join(path), name),
             registry => registry,
         };

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{
     Failures,
+    base::with_ground,
     building::{Chain, compose_tier, inputs},
     packages::Packages,
     plan::{Plan, Step},
-    base::with_ground,
 };
 use crate::{
     compose::{ComposeError, Composed, Input},

@@ -89,7 +89,16 @@ struct Pax {
 impl<R: BufRead> Entries<R> {
     /// At most `bytes` of the stream are read, and at most `headers` headers.
     pub(super) fn new(reader: R, bytes: u64, headers: u64) -> Self {
-        Self { reader, left: bytes, limit: bytes, headers: 0, most_headers: headers, special: false, body: 0, padding: 0 }
+        Self {
+            reader,
+            left: bytes,
+            limit: bytes,
+            headers: 0,
+            most_headers: headers,
+            special: false,
+            body: 0,
+            padding: 0,
+        }
     }
 
     /// Gives devices and fifos too, in place of an error.

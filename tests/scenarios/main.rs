@@ -11,6 +11,7 @@ mod bundle;
 mod check;
 mod content;
 mod expect;
+mod foreign;
 mod gone;
 mod limits;
 mod linked;
