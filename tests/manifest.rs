@@ -378,8 +378,10 @@ directories = [{ path = "/a", mode = 755 }, { path = "/b", mode = 0o10000 }, { p
 }
 
 #[test]
-fn what_comes_later_is_refused_after_its_type() {
+fn images_of_others_are_named_in_full() {
     insta::assert_snapshot!(refused(&tier("parent = { oci = \"layout\", digest = 7 }")));
+    insta::assert_snapshot!(refused(&tier("parent = { oci = \"./layout\" }")));
+    insta::assert_snapshot!(refused(&tier("parent = { oci = \"debian:13\", digest = \"13\" }")));
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Bringing<'_> {
         let history = match own == layers.len() {
             true => config.history.clone(),
             // Who shows layers counts on a line for each.
-            false => layers.iter().map(|layer| line(&self.digest, layer)).collect(),
+            false => layers.iter().map(|layer| line(&self.digest, layer, config.created.as_deref())).collect(),
         };
         let settings = settings(&config).map_err(|unfit| self.unfit(unfit))?;
         Ok(Base { manifest: digest, layers, history, settings, downloads: self.downloads })
@@ -376,9 +376,11 @@ fn form(name: &str) -> Result<Form, Unfit> {
     }
 }
 
-fn line(digest: &Digest, layer: &Layer) -> History {
+fn line(digest: &Digest, layer: &Layer, created: Option<&str>) -> History {
     let created_by = Some(format!("layer sha256:{} of {digest}", layer.diff_id.0));
-    History { created_by, ..History::default() }
+    // umoci wants a time in each.
+    let created = Some(created.unwrap_or("1970-01-01T00:00:00Z").to_owned());
+    History { created, created_by, ..History::default() }
 }
 
 /// Go writes what is not there as null, or leaves it out.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        DebBuilder,
+        DebBuilder, ElfBuilder,
         deb::{end, entry},
         layout::Layout,
         registry::{Registry, Rules},
@@ -486,4 +486,30 @@ fn names_of_the_base_are_not_known_to_manifests() {
     on(&world, &digest, "files = [{ path = '/x', text = '', owner = 33 }]\n[image]\nuser = 'web'");
     world.build();
     assert_eq!(world.layer("top")["x"], "file 0644 33:0 ");
+}
+
+#[test]
+fn linked_tiers_find_the_libraries_of_the_base() {
+    let program = ElfBuilder::program().needed("libbase.so.1").needed("libown.so.1").build();
+    let own = ElfBuilder::library("libown.so.1").build();
+    let library = ElfBuilder::library("libbase.so.1").build();
+    let loader = ElfBuilder::library("ld-linux-x86-64.so.2").build();
+    let world = World::new(
+        [
+            DebBuilder::new("app", "1").file("/usr/bin/app", 0o755, program).depends("libbase1, libown1, helper"),
+            DebBuilder::new("libbase1", "1").file("/usr/lib/libbase.so.1", 0o644, library.clone()),
+            DebBuilder::new("libown1", "1").file("/usr/lib/libown.so.1", 0o644, own),
+            package("helper", "1"),
+        ],
+        &[],
+    );
+    let mut layer = Vec::new();
+    for (name, content) in [("usr/lib/libbase.so.1", &library), ("usr/lib64/ld-linux-x86-64.so.2", &loader)] {
+        entry(&mut layer, name.as_bytes(), b'0', 0o755, (0, 0), b"", content);
+    }
+    let layer = end(layer);
+    let digest = of_parts(&world.project.file("base"), &config(&[layer.clone()], json!({})), &[gzip(&layer)]);
+    on(&world, &digest, "packages = ['app']\ndependencies = 'linked'");
+    world.build();
+    assert_eq!(world.locked(), ["app 1", "libown1 1"], "the image's library is no package, and is found");
 }
