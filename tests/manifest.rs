@@ -625,7 +625,7 @@ fn where_messages_point() {
         ("parent = [\"x\"]", "1:10 WrongType [\"x\"]"),
         ("[[users]]\nname = \"x\"\nuid = -1\ngid = 0x1_0000_0000", "3:7 BadValue -1"),
         ("parent = { oci = 'x', digest = 'y' }", "1:18 Parent 'x'"),
-        ("parent = { oci = './x', digest = 'y' }", "1:32 BadValue 'y'"),
+        ("parent = { oci = './x', digest = 'y' }", "1:34 BadValue 'y'"),
         ("parent = { oci = './x' }", "1:10 MissingKey { oci = './x' }"),
         ("packages = [\"libc6 | LibSsl3\"]", "1:22 Package LibSsl3"),
         ("packages = [\"libc6:amd46\"]", "1:20 Package amd46"),

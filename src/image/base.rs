@@ -246,7 +246,7 @@ impl Bringing<'_> {
                 };
                 layout.read(&at, LONGEST_DOCUMENT)?
             }
-            Source::Registry(repository) => self.from_registry(repository, digest, size)?,
+            Source::Registry(repository) => self.fetched(repository, digest, size)?,
         };
         let mut incoming = match self.place.cache.incoming(&Checksum::Sha256(digest.0), bytes.len() as u64)? {
             Arrival::Whole(_) => return Ok(bytes),
@@ -261,7 +261,7 @@ impl Bringing<'_> {
     }
 
     /// Manifests have one address in a registry, all other blobs another.
-    fn from_registry(&self, repository: &Repository, digest: Digest, size: Option<u64>) -> Result<Vec<u8>, BaseError> {
+    fn fetched(&self, repository: &Repository, digest: Digest, size: Option<u64>) -> Result<Vec<u8>, BaseError> {
         if let Some(document) = repository.get_manifest(&digest.to_string())? {
             return Ok(document.bytes);
         }

@@ -89,7 +89,7 @@ impl Chain {
         let word = sort.word();
         let help = match nearest(name, names.keys().map(String::as_str)) {
             Some(like) => format!("the {word} is called `{like}`"),
-            None if self.foreign => format!("one of the base image is not known here: write its number"),
+            None if self.foreign => "one of the base image is not known here: write its number".into(),
             None => format!("declare it in [[{word}s]] of this tier or of a parent, or write its number"),
         };
         (format!("no {word} {name} in this tier or its parents"), help)

@@ -30,7 +30,7 @@ pub(super) fn read(mut table: Spanned<Fields>, folder: &Path, findings: &mut Fin
             findings.error(Topic::Parent, oci.span.clone(), format!("{shown:?} names no image"), why).help(help);
         }
         fault.is_none()
-    })?;
+    });
     let Some(digest) = digest else {
         if !written {
             findings
@@ -44,7 +44,7 @@ pub(super) fn read(mut table: Spanned<Fields>, folder: &Path, findings: &mut Fin
     };
     match digest.value.parse::<DiffId>() {
         Ok(DiffId(sha256)) => {
-            Some(ForeignBase { oci, digest: Spanned::new(sha256, digest.span), folder: folder.to_owned() })
+            Some(ForeignBase { oci: oci?, digest: Spanned::new(sha256, digest.span), folder: folder.to_owned() })
         }
         Err(_) => {
             findings

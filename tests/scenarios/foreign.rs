@@ -319,91 +319,53 @@ fn a_registry_has_bases_too() {
     assert!(refused.stderr.contains("skopeo inspect"), "{}", refused.stderr);
 }
 
+/// What is wrong, the layers, more of the config, and what is said.
+type Case<'a> = (&'a str, &'a [&'a [Piece<'a>]], Value, &'a str);
+
 #[test]
 fn images_that_nothing_can_stand_on() {
-    let plain = |pieces: &[Piece<'_>]| (vec![tar(pieces)], vec![gzip(&tar(pieces))]);
-    let bomb = gzip(&vec![0; 1 << 20]);
-    let cases: Vec<(&str, Vec<Vec<u8>>, Vec<Vec<u8>>, Value, &str)> = vec![
-        ("other diff_id", vec![tar(CHANGE)], vec![gzip(&tar(ROOT))], json!({}), "is not what its image says"),
-        ("no config", plain(ROOT).0, plain(ROOT).1, json!({ "rootfs": 7 }), "malformed"),
-        ("count", vec![], plain(ROOT).1, json!({}), "has 1 layers, and its config 0"),
-        (
-            "platform",
-            plain(ROOT).0,
-            plain(ROOT).1,
-            json!({ "architecture": "arm64" }),
-            "it has no image for linux/amd64",
-        ),
-        ("traversal", plain(&[("../x", b'0', "", "")]).0, plain(&[("../x", b'0', "", "")]).1, json!({}), "`..`"),
-        (
-            "hard link outside",
-            plain(&[("x", b'1', "../etc/passwd", "")]).0,
-            plain(&[("x", b'1', "../etc/passwd", "")]).1,
-            json!({}),
-            "`..`",
-        ),
-        ("device", plain(&[("x", b'3', "", "")]).0, plain(&[("x", b'3', "", "")]).1, json!({}), "character device"),
-        (
-            "circle",
-            [plain(&[("a", b'2', "b", ""), ("b", b'2', "a", "")]).0, plain(&[("a/x", b'0', "", "")]).0].concat(),
-            [plain(&[("a", b'2', "b", ""), ("b", b'2', "a", "")]).1, plain(&[("a/x", b'0', "", "")]).1].concat(),
-            json!({}),
-            "circle of links",
-        ),
-        (
-            "no folder",
-            [plain(&[("a", b'0', "", "")]).0, plain(&[("a/x", b'0', "", "")]).0].concat(),
-            [plain(&[("a", b'0', "", "")]).1, plain(&[("a/x", b'0', "", "")]).1].concat(),
-            json!({}),
-            "is no folder",
-        ),
-        (
-            "whiteout of nothing",
-            plain(&[(".wh.", b'0', "", "")]).0,
-            plain(&[(".wh.", b'0', "", "")]).1,
-            json!({}),
-            "names nothing",
-        ),
-        ("no tar", vec![vec![7; 1024]], vec![gzip(&[7; 1024])], json!({}), "layer 1 of 1"),
-        ("cut", vec![vec![0; 1 << 20]], vec![bomb[..bomb.len() - 9].to_vec()], json!({}), "layer 1 of 1"),
-        (
-            "packages",
-            plain(&[("var/lib/dpkg/status", b'0', "", "nonsense\n")]).0,
-            plain(&[("var/lib/dpkg/status", b'0', "", "nonsense\n")]).1,
-            json!({}),
-            "/var/lib/dpkg/status in the image",
-        ),
-        (
-            "accounts",
-            plain(&[("etc/passwd", b'0', "", "root:x\n")]).0,
-            plain(&[("etc/passwd", b'0', "", "root:x\n")]).1,
-            json!({}),
-            "line 1 of /etc/passwd",
-        ),
-        (
-            "split /usr",
-            plain(&[("bin/sh", b'0', "", "")]).0,
-            plain(&[("bin/sh", b'0', "", "")]).1,
-            json!({}),
-            "set merged-usr = false",
-        ),
-        (
-            "workdir",
-            plain(ROOT).0,
-            plain(ROOT).1,
-            json!({ "config": { "WorkingDir": "/a/../b" } }),
-            "which no tier can inherit",
-        ),
+    let file = |name| (name, b'0', "", "");
+    let circle = [("a", b'2', "b", ""), ("b", b'2', "a", "")];
+    let status = [("var/lib/dpkg/status", b'0', "", "nonsense\n")];
+    let accounts = [("etc/passwd", b'0', "", "root:x\n")];
+    let cases: &[Case<'_>] = &[
+        ("no config", &[ROOT], json!({ "rootfs": 7 }), "malformed"),
+        ("platform", &[ROOT], json!({ "architecture": "arm64" }), "it has no image for linux/amd64"),
+        ("traversal", &[&[file("../x")]], json!({}), "`..`"),
+        ("hard link outside", &[&[("x", b'1', "../etc/passwd", "")]], json!({}), "`..`"),
+        ("device", &[&[("x", b'3', "", "")]], json!({}), "character device"),
+        ("circle", &[&circle, &[file("a/x")]], json!({}), "circle of links"),
+        ("no folder", &[&[file("a")], &[file("a/x")]], json!({}), "is no folder"),
+        ("retyped", &[&[file("a"), ("a/", b'5', "", "")]], json!({}), "as a folder and as something else"),
+        ("whiteout of nothing", &[&[file(".wh.")]], json!({}), "names nothing"),
+        ("packages", &[&status], json!({}), "/var/lib/dpkg/status in the image"),
+        ("accounts", &[&accounts], json!({}), "line 1 of /etc/passwd"),
+        ("split /usr", &[&[file("bin/sh")]], json!({}), "set merged-usr = false"),
+        ("workdir", &[ROOT], json!({ "config": { "WorkingDir": "/a/../b" } }), "which no tier can inherit"),
     ];
     let world = world();
-    for (name, tars, packed, more, expected) in cases {
-        let _ = fs::remove_dir_all(world.project.file("base"));
-        let digest = of_parts(&world.project.file("base"), &config(&tars, more), &packed);
-        on(&world, &digest, "packages = ['loud']");
+    let refused = |name: &str, digest: &str, expected: &str| {
+        on(&world, digest, "packages = ['loud']");
         let refused = world.run(&["build"]).exits(2);
         assert!(flat(&refused.stderr).contains(expected), "{name}: {}", refused.stderr);
         assert!(!world.lock_path().exists(), "{name}");
         assert!(!world.out("test/amd64/top.tar.gz").exists(), "{name}");
+        fs::remove_dir_all(world.project.file("base")).unwrap();
+    };
+    for (name, layers, more, expected) in cases {
+        refused(name, &layout(&world, layers, more.clone()), expected);
+    }
+    let root = tar(ROOT);
+    let packed = gzip(&root);
+    let base = world.project.file("base");
+    for (name, tars, packed, expected) in [
+        ("other diff_id", vec![tar(CHANGE)], packed.clone(), "is not what its image says"),
+        ("count", vec![], packed.clone(), "has 1 layers, and its config 0"),
+        ("no tar", vec![vec![7; 1024]], gzip(&[7; 1024]), "layer 1 of 1"),
+        ("cut", vec![root.clone()], packed[..packed.len() - 9].to_vec(), "layer 1 of 1"),
+        ("more behind it", vec![root.clone()], [&packed[..], b"more"].concat(), "layer 1 of 1"),
+    ] {
+        refused(name, &of_parts(&base, &config(&tars, json!({})), &[packed]), expected);
     }
 }
 
@@ -508,7 +470,8 @@ fn linked_tiers_find_the_libraries_of_the_base() {
         entry(&mut layer, name.as_bytes(), b'0', 0o755, (0, 0), b"", content);
     }
     let layer = end(layer);
-    let digest = of_parts(&world.project.file("base"), &config(&[layer.clone()], json!({})), &[gzip(&layer)]);
+    let digest =
+        of_parts(&world.project.file("base"), &config(std::slice::from_ref(&layer), json!({})), &[gzip(&layer)]);
     on(&world, &digest, "packages = ['app']\ndependencies = 'linked'");
     world.build();
     assert_eq!(world.locked(), ["app 1", "libown1 1"], "the image's library is no package, and is found");
