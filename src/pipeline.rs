@@ -2,6 +2,7 @@
 //! order and decides nothing that a room can decide.
 
 mod auditing;
+mod base;
 mod building;
 mod bundle;
 mod check;

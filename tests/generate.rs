@@ -79,6 +79,7 @@ fn tier() -> Tier {
         variants: Vec::new(),
         checks: Default::default(),
         stands_for: None,
+        base: None,
         allow_scripts: Vec::new(),
         globs: Globs::default(),
         users: Vec::new(),

@@ -56,6 +56,7 @@ impl Folder {
                 platform: Platform::of(architecture.parse().unwrap()),
                 settings: Settings::default(),
                 created: 0,
+                history: Vec::new(),
                 layers: vec![Layer {
                     diff_id: DiffId(digest),
                     form: Form::Tar,
@@ -283,6 +284,7 @@ fn a_session_wants_the_layers_first() {
         platform: platform("amd64", None),
         settings: Settings::default(),
         created: 0,
+        history: Vec::new(),
         layers: vec![Layer {
             diff_id: DiffId(Sha256::of(b"layer of amd64")),
             form: Form::Tar,

@@ -324,6 +324,7 @@ fn tier() -> Tier {
         variants: Vec::new(),
         checks: Default::default(),
         stands_for: None,
+        base: None,
         archives: Vec::new(),
         generate: Generate {
             ca_certificates: Some(at(CaCertificates::Bundle)),

@@ -404,6 +404,7 @@ fn any_inputs(architecture: Architecture) -> impl Strategy<Value = (Architecture
                         name,
                         LockedTier {
                             saved: None,
+                            base: None,
                             question,
                             packages: names.clone(),
                             unmet: names.iter().map(|name| format!("{name} needs \"x\"")).collect(),

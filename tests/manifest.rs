@@ -378,8 +378,10 @@ directories = [{ path = "/a", mode = 755 }, { path = "/b", mode = 0o10000 }, { p
 }
 
 #[test]
-fn what_comes_later_is_refused_after_its_type() {
+fn images_of_others_are_named_in_full() {
     insta::assert_snapshot!(refused(&tier("parent = { oci = \"layout\", digest = 7 }")));
+    insta::assert_snapshot!(refused(&tier("parent = { oci = \"./layout\" }")));
+    insta::assert_snapshot!(refused(&tier("parent = { oci = \"debian:13\", digest = \"13\" }")));
 }
 
 #[test]
@@ -622,7 +624,9 @@ fn where_messages_point() {
         ("[generate.os-release]\nname = \"x\"", "2:1 BadValue name"),
         ("parent = [\"x\"]", "1:10 WrongType [\"x\"]"),
         ("[[users]]\nname = \"x\"\nuid = -1\ngid = 0x1_0000_0000", "3:7 BadValue -1"),
-        ("parent = { oci = 'x', digest = 'y' }", "1:12 NotSupported oci"),
+        ("parent = { oci = 'x', digest = 'y' }", "1:18 Parent 'x'"),
+        ("parent = { oci = './x', digest = 'y' }", "1:34 BadValue 'y'"),
+        ("parent = { oci = './x' }", "1:10 MissingKey { oci = './x' }"),
         ("packages = [\"libc6 | LibSsl3\"]", "1:22 Package LibSsl3"),
         ("packages = [\"libc6:amd46\"]", "1:20 Package amd46"),
         ("packages = [\"libc6:arm64\", \"x:native\", \"y <!nocheck>\"]", "1:43 Package <!nocheck>"),

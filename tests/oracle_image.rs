@@ -63,6 +63,7 @@ fn image(folder: &Path, name: &str, architecture: &str, settings: Settings, form
         platform,
         settings,
         created: 1_700_000_000,
+        history: Vec::new(),
         layers: forms.iter().map(layer).collect(),
     }
 }

@@ -81,7 +81,7 @@ fn details(shown: &[ShownTier]) -> String {
                     package.version.to_string(),
                     package.architecture.to_string(),
                     package.tier.clone(),
-                    bytes(package.size),
+                    package.image.as_ref().map_or_else(|| bytes(package.size), |_| "base image".to_owned()),
                 ]
             })
             .collect();

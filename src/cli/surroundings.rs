@@ -101,6 +101,7 @@ impl Session {
             bundle: self.global.bundle.clone().filter(|_| root.is_none()),
             fresh,
             fetch: self.fetch_settings()?,
+            registry: Some(self.pull_settings()?),
             clock: self.surroundings.clock,
             timestamp: self.source_date_epoch()?,
         };
@@ -156,8 +157,23 @@ impl Session {
                 return Err(UsageError::new(format!("{set} is set, and {unset} is not"), "set both, or none of them"));
             }
         };
+        let files = self.credential_files();
+        let observer = self.reporter.progress.clone();
+        let settings = registry::Settings::new(self.fetch_settings()?, Credentials { login, files }, observer);
+        Ok(registry::Settings { plain_http, ..settings })
+    }
+
+    /// The same for images that tiers stand on. A login of the environment is for pushing: a manifest must not
+    /// decide who gets it.
+    fn pull_settings(&self) -> Result<registry::Settings, UsageError> {
+        let credentials = Credentials { login: None, files: self.credential_files() };
+        Ok(registry::Settings::new(self.fetch_settings()?, credentials, self.reporter.progress.clone()))
+    }
+
+    /// Where docker and podman keep credentials.
+    fn credential_files(&self) -> Vec<PathBuf> {
         let folder = |name: &str, below: &str| self.variable(name).map(|folder| Path::new(folder).join(below));
-        let files = match self.variable("REGISTRY_AUTH_FILE") {
+        match self.variable("REGISTRY_AUTH_FILE") {
             Some(file) => vec![PathBuf::from(file)],
             None => [
                 folder("DOCKER_CONFIG", "config.json").or_else(|| folder("HOME", ".docker/config.json")),
@@ -168,10 +184,7 @@ impl Session {
             .into_iter()
             .flatten()
             .collect(),
-        };
-        let observer = self.reporter.progress.clone();
-        let settings = registry::Settings::new(self.fetch_settings()?, Credentials { login, files }, observer);
-        Ok(registry::Settings { plain_http, ..settings })
+        }
     }
 
     fn source_date_epoch(&self) -> Result<Option<u64>, UsageError> {

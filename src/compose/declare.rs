@@ -267,7 +267,8 @@ impl Declaring<'_> {
             return;
         }
         let Some(before) = self.draft.tree.get(path) else { return };
-        if !matches!(before.origin, Origin::Generated { .. }) {
+        // Those of a base image were read before.
+        if !matches!(before.origin, Origin::Generated { .. } | Origin::Image { .. }) {
             let origin = before.origin.to_string();
             self.draft.errors.push(ComposeError::Accounts { path: path.clone(), origin });
         }

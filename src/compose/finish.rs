@@ -38,6 +38,8 @@ pub(super) fn finish(
         scripts: draft.scripts,
         remarks: draft.remarks,
         dropped: draft.dropped,
+        ground: composition.parent.filter(|parent| parent.is_ground).and_then(|parent| parent.ground.clone()),
+        is_ground: false,
         controls: inherited.into_iter().chain(own).collect(),
     })
 }

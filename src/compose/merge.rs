@@ -237,6 +237,15 @@ impl<'a> Merging<'a> {
         if let Party::Parent(Entry { origin: Origin::Declared { .. } | Origin::Generated { .. }, .. }) = first {
             return Verdict::Wins(first);
         }
+        // An image's files belong to no package here: a package of ours takes their place, as with dpkg.
+        let parties = match first {
+            Party::Parent(Entry { origin: Origin::Image { .. }, .. }) => parties.get(1..).unwrap_or_default(),
+            _ => parties,
+        };
+        if let ([only], Party::Parent(_)) = (parties, first) {
+            return Verdict::Wins(if only.same_as(first) { first } else { *only });
+        }
+        let first = parties.first().copied().unwrap_or(first);
         let wins = |(at, party): (usize, Party<'a>)| {
             let rights = parties.iter().enumerate().all(|(other_at, other)| {
                 party.same_as(*other)

@@ -10,6 +10,7 @@ mod declare;
 mod error;
 mod expect;
 mod finish;
+mod ground;
 mod kept;
 mod layout;
 mod limits;
@@ -35,6 +36,7 @@ pub use crate::generate::Accounts;
 pub use declare::read_beside;
 pub use error::ComposeError;
 pub use expect::{Unfulfilled, nearby, unfulfilled};
+pub use ground::{Ground, GroundError};
 pub use kept::{Kept, kept};
 pub use layout::merged_usr;
 pub use limits::{Load, OverLimit, asks_layer_size, over_limits, rootfs_size, set_id_files};
@@ -90,6 +92,10 @@ pub struct Composed {
     pub remarks: Vec<Remark>,
     /// Entries of this tier's packages that are not in the tree, by path, then in package order.
     pub dropped: Vec<Dropped>,
+    /// Of a tier that stands on an image that others made, and of that image itself: the image's tree.
+    ground: Option<Arc<Rootfs>>,
+    /// Whether this is such an image, and no tier.
+    is_ground: bool,
     /// Control files of the chain's packages: what they replace counts for the tiers above too.
     controls: Vec<(Arc<PackageName>, Arc<[u8]>)>,
 }

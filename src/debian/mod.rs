@@ -7,6 +7,7 @@ pub mod deb822;
 pub mod packages;
 pub mod relation;
 pub mod release;
+pub mod status;
 pub mod version;
 
 pub use arch::{Architecture, UnknownArchitecture};

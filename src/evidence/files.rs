@@ -47,6 +47,7 @@ enum Brought<'a> {
     Package { package: &'a str, version: &'a str, architecture: &'a str, deb_sha256: Sha256 },
     Generator { generator: &'static str, of: &'a str, manifest: &'a str, packages: Vec<&'a str> },
     Manifest { manifest: String, key: &'static str },
+    Image { image: String, layer: String },
     Implied { implied: bool },
 }
 
@@ -82,6 +83,9 @@ pub fn lines(finished: &Finished<'_>) -> Vec<u8> {
                 packages: packages.into_iter().map(named).collect(),
             },
             Bringer::Manifest { key, file, line, .. } => Brought::Manifest { manifest: format!("{file}:{line}"), key },
+            Bringer::Image { manifest, layer } => {
+                Brought::Image { image: format!("sha256:{manifest}"), layer: format!("sha256:{layer}") }
+            }
             Bringer::Implied => Brought::Implied { implied: true },
         };
         let (mut size, mut sha256, mut target, mut same_file_as) = (None, None, None, None);

@@ -68,6 +68,8 @@ pub(super) enum Bringer {
     Generator { stage: usize, generator: &'static str, packages: Vec<usize> },
     /// A table of a stage's manifest; the file and its line.
     Manifest { stage: usize, key: &'static str, file: String, line: usize },
+    /// A layer of the image that the chain stands on, by the SHA-256 of its uncompressed tar.
+    Image { manifest: Sha256, layer: Sha256 },
     /// Nothing: a folder that something else lies in.
     Implied,
 }
@@ -126,6 +128,7 @@ impl<'a> Origins<'a> {
             Origin::Package(name) => {
                 self.packages.get(&*name.name).map_or(Bringer::Implied, |number| Bringer::Package(*number))
             }
+            Origin::Image { manifest, layer } => Bringer::Image { manifest: *manifest, layer: *layer },
             Origin::Implied => Bringer::Implied,
             Origin::Declared { tier, key, span } => {
                 let Some((stage, here)) = stage(tier).and_then(|stage| Some((stage, self.finished.stages.get(stage)?)))

@@ -65,6 +65,11 @@ impl Link {
         Self::new("archive", name, text)
     }
 
+    /// What an image has that others made.
+    pub fn image(image: String, text: String) -> Self {
+        Self::new("image", image, text)
+    }
+
     /// A file of another package that needs something of the package.
     pub fn linked(name: &str, text: String) -> Self {
         Self::new("linked", name, text)
@@ -357,6 +362,11 @@ impl Paths<'_> {
                     Some(span) => link.at(tier, &span),
                     None => link,
                 });
+            }
+            Origin::Image { manifest, layer } => {
+                let image = format!("sha256:{manifest}");
+                let text = format!("{verb} from the image {image} that it stands on, in its layer sha256:{layer}");
+                why.chain.push(Link::new("image", image, text));
             }
             Origin::Implied => {
                 let below = stage.composed.rootfs.below(self.real).next();

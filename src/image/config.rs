@@ -63,7 +63,7 @@ pub fn descriptor(layer: &Layer) -> Descriptor {
 
 /// The config of an image. A setting that says nothing is left out: no runtime then finds an empty one.
 pub fn config(image: &Image) -> Config {
-    let Image { name: _, platform, settings, created, layers } = image;
+    let Image { name: _, platform, settings, created, layers, history: inherited } = image;
     let Platform { architecture, os, variant } = platform.clone();
     let created = rfc3339(*created);
     let history = |layer: &Layer| History {
@@ -71,6 +71,8 @@ pub fn config(image: &Image) -> Config {
         created_by: Some(format!("debstrata {}", layer.title)),
         ..History::default()
     };
+    // Each layer has one line, in order.
+    let below = inherited.iter().filter(|line| line.empty_layer != Some(true)).count();
     Config {
         created: Some(created.clone()),
         architecture,
@@ -89,7 +91,7 @@ pub fn config(image: &Image) -> Config {
             stop_signal: settings.stop_signal.clone(),
         },
         rootfs: RootFs { kind: "layers".to_owned(), diff_ids: layers.iter().map(|layer| layer.diff_id).collect() },
-        history: layers.iter().map(history).collect(),
+        history: inherited.iter().cloned().chain(layers.iter().skip(below).map(history)).collect(),
     }
 }
 
@@ -129,7 +131,14 @@ mod tests {
 
     fn image(settings: Settings, architecture: &str) -> Image {
         let platform = Platform::of(architecture.parse().unwrap());
-        Image { name: "cc".into(), platform, settings, created: 0, layers: vec![layer(Form::TarGz)] }
+        Image {
+            name: "cc".into(),
+            platform,
+            settings,
+            created: 0,
+            layers: vec![layer(Form::TarGz)],
+            history: Vec::new(),
+        }
     }
 
     #[test]

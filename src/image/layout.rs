@@ -34,9 +34,9 @@ const DEEPEST: usize = 4;
 const PIECE: usize = 256 << 10;
 
 /// What docker calls a manifest.
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// What docker calls an index.
-const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub(super) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 const HELP: &str = "the layout is broken: copy or build it again, or name another one";
 
@@ -270,7 +270,7 @@ fn is_image(at: &Descriptor) -> bool {
 
 /// How well an image for one platform runs on another: 0 is best. A variant that only one side names is the
 /// usual one, as containerd has it (arm64 is arm64/v8).
-fn fits(found: &Platform, wanted: &Platform) -> Option<u8> {
+pub(super) fn fits(found: &Platform, wanted: &Platform) -> Option<u8> {
     if (&found.os, &found.architecture) != (&wanted.os, &wanted.architecture) {
         return None;
     }
@@ -281,7 +281,7 @@ fn fits(found: &Platform, wanted: &Platform) -> Option<u8> {
     }
 }
 
-fn shown(platform: &Platform) -> String {
+pub(super) fn shown(platform: &Platform) -> String {
     let Platform { architecture, os, variant } = platform;
     let variant = variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
     printable(format!("{os}/{architecture}{variant}").as_bytes())

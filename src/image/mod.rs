@@ -1,6 +1,7 @@
 //! Layers become images: config, OCI layout, docker archive, registry. Knows no packages.
 
 pub mod artifact;
+pub mod base;
 pub mod config;
 pub mod docker;
 pub mod layout;
@@ -47,6 +48,8 @@ pub struct Image {
     pub settings: Settings,
     /// Seconds since 1970: `created` of the config and of each line of its history.
     pub created: u64,
-    /// The root tier's first.
+    /// Those of the image that the root tier stands on, then the root tier's and so on.
     pub layers: Vec<Layer>,
+    /// The history of that image, one line a layer and some without; empty where there is none.
+    pub history: Vec<spec::History>,
 }

@@ -27,6 +27,7 @@ use crate::{
     archive::{Package, TrustRecord},
     debian::Architecture,
     ground::{DiffId, Sha256, printable},
+    manifest::ForeignBase,
 };
 
 /// The file's name, beside `archive.toml`.
@@ -78,6 +79,24 @@ pub struct LockedTier {
     pub unmet: Vec<String>,
     /// With `dependencies = "linked"`: what `"all"` would have added.
     pub saved: Option<Saved>,
+    /// The image that others made, on which it stands.
+    pub base: Option<LockedBase>,
+}
+
+/// An image that others made, as the lock names it. Its digest is part of the tier's question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedBase {
+    /// Where it was, as the manifest had it then.
+    pub oci: String,
+    /// SHA-256 of its index or manifest.
+    pub digest: Sha256,
+}
+
+impl LockedBase {
+    /// What a manifest names.
+    pub fn of(base: &ForeignBase) -> Self {
+        Self { oci: base.oci.value.clone(), digest: base.digest.value }
+    }
 }
 
 /// Packages that a tier does without.
@@ -194,7 +213,7 @@ impl Inputs {
             }
             names.push(package.name.clone());
         }
-        self.tiers.insert(tier.to_owned(), LockedTier { question, packages: names, unmet, saved: None });
+        self.tiers.insert(tier.to_owned(), LockedTier { question, packages: names, unmet, saved: None, base: None });
         Ok(())
     }
 

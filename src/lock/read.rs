@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
-use super::{Broken, Inputs, Lock, LockError, Locked, LockedTier, Output, SCHEMA, Saved, error::RESTORE};
+use super::{Broken, Inputs, Lock, LockError, Locked, LockedBase, LockedTier, Output, SCHEMA, Saved, error::RESTORE};
 use crate::{
     archive::{Package, TrustRecord},
     debian::{Architecture, Version, packages::LARGEST_DEB, relation::is_package_name},
@@ -82,6 +82,14 @@ struct RawTier {
     #[serde(default)]
     unmet: Vec<Spanned<String>>,
     saved: Option<RawSaved>,
+    base: Option<RawBase>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBase {
+    oci: Spanned<String>,
+    digest: DiffId,
 }
 
 #[derive(Deserialize)]
@@ -265,7 +273,7 @@ impl Reader<'_> {
             self.once(packages.insert(locked.package.name.clone(), locked).is_none(), span, message)?;
         }
         let mut tiers = BTreeMap::new();
-        for (name, RawTier { question, packages: names, unmet, saved }) in raw_tiers {
+        for (name, RawTier { question, packages: names, unmet, saved, base }) in raw_tiers {
             let mut seen = BTreeSet::new();
             let mut own = Vec::new();
             for name in names {
@@ -283,8 +291,14 @@ impl Reader<'_> {
             }
             let unmet = unmet.into_iter().map(|text| Ok(self.plain(text, "dependency")?.into_inner()));
             let unmet = unmet.collect::<Result<_, LockError>>()?;
+            let base = match base {
+                Some(RawBase { oci, digest }) => {
+                    Some(LockedBase { oci: self.plain(oci, "image")?.into_inner(), digest: digest.0 })
+                }
+                None => None,
+            };
             let saved = saved.map(|RawSaved { packages, size }| Saved { packages, size });
-            tiers.insert(self.tier_name(name)?, LockedTier { question, packages: own, unmet, saved });
+            tiers.insert(self.tier_name(name)?, LockedTier { question, packages: own, unmet, saved, base });
         }
         Ok(Inputs { packages, tiers })
     }

@@ -49,6 +49,7 @@ pub fn recipe<E>(
         name: _,
         summary: _,
         parent: _, // its recipe stands for it
+        base,
         packages: _,
         dependencies: _,
         omit: _,
@@ -73,6 +74,8 @@ pub fn recipe<E>(
     canon.text("merged-usr", merged_usr);
     canon.text("architecture", architecture);
     canon.optional("parent", *parent);
+    // Wherever it is fetched from.
+    canon.optional("base", base.as_ref().map(|base| base.digest.value));
     canon.list("packages", *packages, |canon, package| spell_package(canon, package));
     spell_globs(&mut canon, globs);
     canon.list("users", users, spell_user);

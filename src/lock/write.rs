@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, fs::File, path::Path};
 
-use super::{Inputs, Lock, LockError, LockedTier, Output, SCHEMA, Saved};
+use super::{Inputs, Lock, LockError, LockedBase, LockedTier, Output, SCHEMA, Saved};
 use crate::{
     archive::{Package, TrustRecord},
     ground::{Sha256, read_at_most, write_whole},
@@ -31,9 +31,12 @@ impl Lock {
             line(&mut out, &format!("\n[inputs.{architecture}]"));
             array(&mut out, "packages", packages.values().map(|locked| package(&locked.package, locked.unpacked)));
             for (name, tier) in tiers {
-                let LockedTier { question, packages, unmet, saved } = tier;
+                let LockedTier { question, packages, unmet, saved, base } = tier;
                 line(&mut out, &format!("\n[inputs.{architecture}.tiers.{}]", key(name)));
                 line(&mut out, &format!("question = \"{question}\""));
+                if let Some(LockedBase { oci, digest }) = base {
+                    line(&mut out, &format!("base = {{ oci = {}, digest = \"sha256:{digest}\" }}", quoted(oci)));
+                }
                 array(&mut out, "packages", packages.iter().map(|name| quoted(name)));
                 if !unmet.is_empty() {
                     array(&mut out, "unmet", unmet.iter().map(|text| quoted(text)));

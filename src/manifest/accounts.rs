@@ -14,6 +14,8 @@ use super::error::{Finding, Findings, Place, Topic};
 pub(super) struct Chain {
     /// Whether something of the chain could not be read: then nothing is said to be missing.
     pub broken: bool,
+    /// Whether it stands on an image that others made, which has accounts of its own.
+    pub foreign: bool,
     pub users: BTreeMap<String, (u32, Place)>,
     pub uids: BTreeMap<u32, (String, Place)>,
     pub groups: BTreeMap<String, (u32, Place)>,
@@ -87,6 +89,7 @@ impl Chain {
         let word = sort.word();
         let help = match nearest(name, names.keys().map(String::as_str)) {
             Some(like) => format!("the {word} is called `{like}`"),
+            None if self.foreign => "one of the base image is not known here: write its number".into(),
             None => format!("declare it in [[{word}s]] of this tier or of a parent, or write its number"),
         };
         (format!("no {word} {name} in this tier or its parents"), help)

@@ -69,15 +69,20 @@ pub struct Planned {
 /// The images of a tier: plain, its variants without overlay, and each overlay, alone and with each
 /// variant that has none. Of a tier that stands for an overlay: the images that have its layer.
 pub fn images(distribution: &Distribution, tier: usize) -> Vec<Planned> {
+    images_on(distribution, tier, &Image::default())
+}
+
+/// The same, where the root tier stands on an image with this config.
+pub fn images_on(distribution: &Distribution, tier: usize, ground: &Image) -> Vec<Planned> {
     let tiers = &distribution.tiers;
     if let Some(overlaid) = &tiers[tier].stands_for {
-        let mut all = images(distribution, overlaid.below);
+        let mut all = images_on(distribution, overlaid.below, ground);
         all.retain(|planned| planned.tier == tier);
         return all;
     }
     let name = &tiers[tier].name;
     let chain = model::chain(tiers, tier);
-    let own = chain.iter().fold(Image::default(), |image, at| image.under(&tiers[*at].image));
+    let own = chain.iter().fold(ground.clone(), |image, at| image.under(&tiers[*at].image));
     let variants = inherited(tiers, tier);
     let plain: Vec<_> = variants.iter().filter(|(_, variant)| variant.overlay.is_none()).collect();
     let planned = |name, tier, image| Planned { name, tier, image: Image::settled(image) };

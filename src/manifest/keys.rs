@@ -154,14 +154,9 @@ pub static TIER: Table = Table {
 pub static FOREIGN: Table = Table {
     title: "parent",
     keys: &[
-        Key {
-            name: "oci",
-            kind: Kind::Line,
-            required: true,
-            status: Status::Later,
-            doc: "An OCI layout or reference that others made.",
-        },
-        key("digest", Kind::Line, "Its digest."),
+        needed("oci", Kind::Line, "An OCI layout or reference that others made."),
+        // Needed: its reader says how to find it.
+        key("digest", Kind::Line, "The digest of its index or manifest."),
     ],
 };
 

@@ -14,11 +14,11 @@ use crate::{
 };
 
 use super::{
-    Archive, Distribution, Project, Tier,
+    Archive, Distribution, ForeignBase, Project, Tier,
     accounts::Chain,
     archive,
     error::{Finding, Findings, ManifestError, Topic},
-    keys,
+    foreign, keys,
     overlay::{self, Files},
     scalar, shape, tier,
 };
@@ -246,9 +246,17 @@ impl Run<'_> {
             let source = self.source(folder, distribution, &format!("{stem}.toml"));
             let mut findings = Findings::new(source.clone().unwrap_or_else(|| Source::new("", "")));
             let mut fields = source.and_then(|_| shape::read(&keys::TIER, &mut findings));
-            let parent = fields.as_mut().and_then(|fields| fields.spanned::<String>("parent"));
-            let broken = fields.as_ref().is_none_or(|fields| parent.is_none() && fields.written("parent"));
-            drafts.push(Draft { name: (*stem).into(), fields, findings, parent, broken });
+            let below = fields.as_mut().and_then(|fields| fields.spanned::<shape::Value>("parent"));
+            let (parent, base) = match below {
+                Some(Spanned { value: shape::Value::Text(name), span }) => (Some(Spanned::new(name, span)), None),
+                Some(Spanned { value: shape::Value::Table(table), span }) => {
+                    (None, foreign::read(Spanned::new(table, span), folder, &mut findings))
+                }
+                _ => (None, None),
+            };
+            let known = parent.is_some() || base.is_some();
+            let broken = fields.as_ref().is_none_or(|fields| !known && fields.written("parent"));
+            drafts.push(Draft { name: (*stem).into(), fields, findings, parent, base, broken });
         }
         for draft in &mut drafts {
             check_parent(draft, distribution, stems);
@@ -266,8 +274,17 @@ impl Run<'_> {
                 draft.parent.as_ref().and_then(|parent| chains.get(&parent.value).cloned()).unwrap_or_default();
             let parent = draft.parent.and_then(|parent| Some(Spanned::new(*places.get(&parent.value)?, parent.span)));
             chain.broken |= draft.broken;
+            chain.foreign |= draft.base.is_some();
             if let Some(fields) = draft.fields {
-                let tier = tier::read(fields, &draft.name, parent, folder, archs, &mut chain, &mut draft.findings);
+                let tier = tier::read(
+                    fields,
+                    &draft.name,
+                    (parent, draft.base),
+                    folder,
+                    archs,
+                    &mut chain,
+                    &mut draft.findings,
+                );
                 places.insert(draft.name.clone(), tiers.len());
                 tiers.push(tier);
             }
@@ -312,6 +329,8 @@ struct Draft {
     findings: Findings,
     /// A tier of this distribution that is there.
     parent: Option<Spanned<String>>,
+    /// In its place.
+    base: Option<ForeignBase>,
     /// The chain is not known.
     broken: bool,
 }

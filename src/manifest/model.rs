@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Checks, Image, Overlaid, Variant};
+use super::{Checks, ForeignBase, Image, Overlaid, Variant};
 use crate::{
     debian::{Architecture, Relation},
     ground::{RootPath, Sha256, Source, Span, Spanned},
@@ -115,6 +115,8 @@ pub struct Tier {
     pub summary: String,
     /// Index of the parent in `Distribution::tiers`, and where it is named.
     pub parent: Option<Spanned<usize>>,
+    /// In place of a parent: an image that others made.
+    pub base: Option<ForeignBase>,
     /// What it asks for.
     pub packages: Vec<Wish>,
     /// Which dependencies follow.

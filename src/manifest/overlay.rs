@@ -121,6 +121,14 @@ fn fit(tiers: &[Tier], below: usize, overlay: &Spanned<String>, files: &Files<'_
             Ok(None)
         };
     }
+    if tiers[at].base.is_some() {
+        return Err(Fault {
+            topic: Topic::Parent,
+            message: format!("{shown} stands on an image that others made, which is not below {title}"),
+            label: "cannot go on top",
+            help: format!("give {shown} a parent that {title} stands on, or none; or name another overlay"),
+        });
+    }
     match tiers[at].parent.as_ref().map(|parent| parent.value).filter(|parent| !own.contains(parent)) {
         None => Ok(Some(at)),
         Some(parent) => Err(Fault {

@@ -8,8 +8,8 @@ use crate::{
 };
 
 use super::{
-    CaCertificates, Dependencies, Directory, File, FileContent, Generate, Glob, GlobRule, Globs, Group, Missing,
-    Omission, Ownership, Symlink, Tier, User, Wish,
+    CaCertificates, Dependencies, Directory, File, FileContent, ForeignBase, Generate, Glob, GlobRule, Globs, Group,
+    Missing, Omission, Ownership, Symlink, Tier, User, Wish,
     accounts::{Chain, Sort},
     checks, config,
     error::{Findings, Place, Topic, class_of},
@@ -18,12 +18,12 @@ use super::{
     tarball, wish,
 };
 
-/// Reads a tier's fields; `parent` was found before. `chain` is what the parents declare, and
+/// Reads a tier's fields; `parent` or `base` was found before. `chain` is what the parents declare, and
 /// afterwards also what this tier does.
 pub(super) fn read(
     mut fields: Fields,
     name: &str,
-    parent: Option<Spanned<usize>>,
+    (parent, base): (Option<Spanned<usize>>, Option<ForeignBase>),
     folder: &Path,
     architectures: &[Architecture],
     chain: &mut Chain,
@@ -68,6 +68,7 @@ pub(super) fn read(
         name: name.into(),
         summary: fields.take("summary").unwrap_or_default(),
         parent,
+        base,
         packages,
         dependencies,
         omit,
@@ -273,7 +274,7 @@ fn read_users(fields: &mut Fields, chain: &mut Chain, findings: &mut Findings) -
         };
         let (named, numbered) = (place(findings, &name.span), place(findings, &uid.span));
         chain.add(Sort::User, (&name.value, named), (uid.value, numbered), findings);
-        if !chain.gids.contains_key(&gid.value) && !chain.broken {
+        if !chain.gids.contains_key(&gid.value) && !chain.broken && !chain.foreign {
             let message = format!("no group has the gid {} of the user {}", gid.value, name.value);
             findings
                 .error(Topic::Account, gid.span, message, "not in this chain")

@@ -148,6 +148,8 @@ struct Paired<'a> {
     image: &'a GivenImage,
     /// The tiers of its layers; `None` where they are split otherwise.
     layers: Option<Vec<usize>>,
+    /// How many layers of an image that others made lie below them.
+    below: usize,
 }
 
 /// The audit of one distribution on one architecture.
@@ -198,8 +200,9 @@ impl<'a> One<'a> {
                 continue;
             };
             let chain: Vec<usize> = self.plan.distribution.chain(*tier);
-            let layers = (chain.len() == image.layers.len() && !self.options.parity).then_some(chain);
-            paired.push(Paired { tier: *tier, image, layers });
+            let below = self.plan.ground(*tier).map_or(0, |ground| ground.base.layers.len());
+            let layers = (below + chain.len() == image.layers.len() && !self.options.parity).then_some(chain);
+            paired.push(Paired { tier: *tier, image, layers, below });
         }
         Ok(paired)
     }
@@ -226,7 +229,7 @@ impl<'a> One<'a> {
             Some(Discovered::Images(_)) => {
                 let of_step = images.iter().filter_map(|paired| {
                     let at = paired.layers.as_ref()?.iter().position(|tier| *tier == step.tier)?;
-                    paired.image.layers.get(at).cloned()
+                    paired.image.layers.get(paired.below + at).cloned()
                 });
                 let mut all: Vec<Given> = of_step.collect();
                 // Images of one layout share their layers.

@@ -24,7 +24,7 @@ use crate::{
     ground::{Class, Event, RootPath, Sha256, read_at_most},
     layer::LayerError,
     outputs::{Draft, OutputError, Outputs, Stamp},
-    rootfs::{self, Entry, Rootfs},
+    rootfs::{self, Entry},
     unpack,
 };
 
@@ -285,7 +285,7 @@ pub(super) fn compose_tier(
         packages: &inputs,
         beside: &step.beside,
         archives: &tier.archives.iter().map(|tarball| &packages[&tarball.sha256]).collect::<Vec<_>>(),
-        parent: tier.parent.as_ref().map(|parent| &chain[&parent.value]),
+        parent: plan.below(step, chain),
     })?)
 }
 
@@ -298,8 +298,7 @@ pub(super) fn inputs<'p>(plan: &Plan<'_>, step: &Step, packages: &'p Packages) -
 
 /// What the layer of a step holds.
 pub(super) fn changes(plan: &Plan<'_>, step: &Step, chain: &Chain) -> Vec<(RootPath, Entry)> {
-    let tree = |tier: usize| -> &Rootfs { &chain[&tier].rootfs };
-    rootfs::diff(plan.tier(step).parent.as_ref().map(|parent| tree(parent.value)), tree(step.tier))
+    rootfs::diff(plan.below(step, chain).map(|below| &below.rootfs), &chain[&step.tier].rootfs)
 }
 
 enum NotEmitted {

@@ -201,6 +201,9 @@ fn packages(workshop: &Workshop, plan: &Plan<'_>, downloads: &mut BTreeMap<Strin
             downloads.insert(download_name(&tarball.sha256), tarballs::fetched(workshop, &plan.title(step), tarball)?);
         }
     }
+    for sha256 in plan.grounds.values().flat_map(|ground| &ground.base.downloads) {
+        downloads.insert(download_name(sha256), workshop.cache.download_path(sha256));
+    }
     Ok(())
 }
 

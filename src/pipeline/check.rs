@@ -93,7 +93,8 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
                 Some(_) => checking::faults(workshop, plan, step, &stages.chain, &changes(plan, step, &stages.chain))?,
                 None => Vec::new(),
             };
-            let above = parent(step).map(|parent| of_libraries[&parent].as_slice()).unwrap_or_default();
+            let ground = stages.libraries_below(step.tier)?;
+            let above = parent(step).map_or(ground.as_slice(), |parent| of_libraries[&parent].as_slice());
             let own = of_libraries[&step.tier].iter().filter(|finding| !above.contains(finding));
             let libraries: Vec<Finding> = own.cloned().collect();
             let locked = plan.lock.architectures.get(&plan.architecture);

@@ -50,8 +50,11 @@ pub(super) fn faults(
         .distribution
         .chain(step.tier)
         .into_iter()
-        .map(|index| &plan.distribution.tiers[index])
-        .map(|tier| (tier, packages_of(plan.lock, plan.architecture, &tier.name).count()))
+        .map(|index| (&plan.distribution.tiers[index], plan.grounds.get(&index)))
+        .map(|(tier, ground)| {
+            let present = ground.map_or(0, |ground| ground.packages.len());
+            (tier, present + packages_of(plan.lock, plan.architecture, &tier.name).count())
+        })
         .collect();
     let layer_size = match compose::asks_layer_size(tier) {
         true => layer::tar_size(changes, plan.mtime(workshop))?,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Failures, Locks, Pick, Workshop,
+    base::{locked_with_ground, with_ground},
     building::{Chain, changes, inputs},
     locking,
     packages::{Lack, Packages, check_digests, unpacked},
@@ -167,7 +168,7 @@ pub(super) fn document(
 ) -> Result<Vec<u8>, Failures> {
     let tiers = plan.distribution.chain(step.tier);
     let steps: Vec<&Step> = tiers.iter().filter_map(|tier| plan.steps.iter().find(|step| step.tier == *tier)).collect();
-    let inputs: Vec<_> = steps.iter().map(|step| inputs(plan, step, packages)).collect();
+    let inputs: Vec<_> = steps.iter().map(|step| with_ground(plan, step, inputs(plan, step, packages))).collect();
     let stages = steps.iter().zip(&inputs).map(|(step, inputs)| Stage {
         tier: plan.tier(step),
         composed: &chain[&step.tier],
@@ -177,7 +178,7 @@ pub(super) fn document(
         distribution: &plan.distribution.name,
         stages: &stages.collect::<Vec<_>>(),
         recipes: &steps.iter().map(|step| step.recipe).collect::<Vec<_>>(),
-        locked: &steps.iter().map(|step| plan.packages(step).collect()).collect::<Vec<_>>(),
+        locked: &steps.iter().map(|step| locked_with_ground(plan, step)).collect::<Vec<_>>(),
         architecture: plan.architecture,
         created: plan.mtime(workshop),
     };
@@ -220,6 +221,11 @@ pub(super) fn provenance(workshop: &Workshop, plan: &Plan<'_>, step: &Step, subj
         .map(|keyring| (below(root, &keyring.path), Sha256::of(&keyring.bytes)))
         .collect();
     materials.extend(keyrings.into_iter().map(|(name, sha256)| plain(name, sha256)));
+    if let Some((base, ground)) = tiers.first().and_then(|tier| tier.base.as_ref()).zip(plan.ground(step.tier)) {
+        let hashed = Hashed { name: format!("the base image {}", ground.image), sha256: base.digest.value };
+        let title = tiers.first().map(|tier| tier.name.clone()).unwrap_or_default();
+        materials.push(Material { hashed, uri: None, annotations: [("tier", title)].into() });
+    }
     for tier in &tiers {
         for package in packages_of(plan.lock, plan.architecture, &tier.name) {
             let (name, version) = (&*package.name, package.version.as_str());

@@ -232,7 +232,12 @@ impl Tables {
 
     fn make(&mut self, workshop: &Workshop, plan: &Plan<'_>, step: &Step, chain: &Chain) -> Result<(), Failures> {
         let parent = plan.tier(step).parent.as_ref().map(|parent| &chain[&parent.value].rootfs);
-        let made = tabulate(&changes(plan, step, chain), &chain[&step.tier].rootfs, parent, plan.architecture);
+        // What a base image has is in no other table: it is told with the tier that stands on it.
+        let changes = match plan.grounds.contains_key(&step.tier) {
+            true => crate::rootfs::diff(None, &chain[&step.tier].rootfs),
+            false => changes(plan, step, chain),
+        };
+        let made = tabulate(&changes, &chain[&step.tier].rootfs, parent, plan.architecture);
         let bytes = made.map_err(|(path, error)| ComposeError::Content { path, error })?;
         workshop.cache.put_derived(TABLES, &step.recipe.to_string(), |file| file.write_all(&bytes))?;
         self.0.insert(step.recipe, recall(workshop, &step.recipe)?.ok_or(NewError::Damaged)?);

@@ -16,7 +16,7 @@ use crate::{
     image::{
         Descriptor, Digest, Image, Layer, Platform, config,
         docker::{self, DockerError, Stacked},
-        layout::{INDEX_NAME, MARKER_NAME, Session},
+        layout::{INDEX_NAME, MARKER_NAME, Session, blobs_folder},
     },
     layer::Form,
     manifest::{self, Distribution, Planned},
@@ -55,17 +55,27 @@ pub struct BuiltImage {
     pub outputs: Vec<OutputFile>,
 }
 
-/// The images of the named tiers, by name, with the tiers that they are images of.
-fn planned(distribution: &Distribution, named: &[usize]) -> BTreeMap<String, (usize, Planned)> {
+/// The images of the named tiers, by name, with the tiers that they are images of. `ground` gives what a
+/// tier inherits of an image that others made.
+fn planned_on(
+    distribution: &Distribution,
+    named: &[usize],
+    ground: impl Fn(usize) -> manifest::Image,
+) -> BTreeMap<String, (usize, Planned)> {
     let mut all = BTreeMap::new();
     for tier in named {
-        for image in manifest::images(distribution, *tier) {
+        for image in manifest::images_on(distribution, *tier, &ground(*tier)) {
             // A tier that stands for another one with an overlay is known by that one's name.
             let of = distribution.tiers[*tier].stands_for.as_ref().map_or(*tier, |one| one.below);
             all.entry(image.name.clone()).or_insert((of, image));
         }
     }
     all
+}
+
+/// The same with what manifests alone say: which images there are.
+fn planned(distribution: &Distribution, named: &[usize]) -> BTreeMap<String, (usize, Planned)> {
+    planned_on(distribution, named, |_| manifest::Image::default())
 }
 
 /// The picks, with all tiers that the images stand on.
@@ -175,6 +185,18 @@ pub(super) fn publish(
         let plans = plans.iter().filter(|plan| plan.distribution.name == distribution.name);
         let orders: Vec<Order<'_>> =
             plans.flat_map(|plan| orders(workshop, pick, plan, &round.built, outputs, formats)).collect();
+        let shared = orders.iter().filter(|_| formats.oci.is_some()).map(|order| {
+            let grounds = order.plan.grounds.values();
+            let folder = blobs_folder(std::path::Path::new(&layout_name(&distribution.name)));
+            let folder = folder.to_str().expect("names of distributions are ASCII").to_owned();
+            grounds.map(move |ground| (ground.clone(), folder.clone())).collect::<Vec<_>>()
+        });
+        let shared: Vec<_> = shared.flatten().collect();
+        let shared = Failures::gather(shared.iter().map(|(ground, folder)| ground.share(workshop, outputs, folder)));
+        if let Err(failures) = shared {
+            round.failures.push(failures);
+            continue;
+        }
         let written = match layouts.remove(&pick.distribution) {
             Some(session) => {
                 let images: Vec<Image> = orders.iter().map(|order| order.image.clone()).collect();
@@ -223,13 +245,18 @@ fn orders<'p>(
         let chain = distribution.chain(planned.tier).into_iter();
         let chain: Vec<&BuiltTier> = chain.map(|tier| Some(&built[place(tier)?])).collect::<Option<_>>()?;
         let form = formats.oci.unwrap_or(Form::TarGz);
-        let layers = |form| chain.iter().map(|tier| layer(plan, tier, form, outputs, formats)).collect::<Option<_>>();
+        let below: Vec<Layer> = plan.ground(planned.tier).map(|ground| ground.base.layers.clone()).unwrap_or_default();
+        let layers = |form| {
+            let own = chain.iter().map(|tier| layer(plan, tier, form, outputs, formats));
+            below.iter().cloned().map(Some).chain(own).collect::<Option<_>>()
+        };
         let image = Image {
             name: planned.name,
             platform: Platform::of(plan.architecture),
             settings: planned.image,
             created: plan.mtime(workshop),
             layers: layers(form)?,
+            history: plan.ground(planned.tier).map(|ground| ground.base.history.clone()).unwrap_or_default(),
         };
         let docker = match formats.docker {
             true => {
@@ -241,7 +268,8 @@ fn orders<'p>(
         };
         Some(Order { at: place(tier)?, plan, image, top: planned.tier, docker })
     };
-    planned(distribution, &pick.named).into_values().filter_map(order).collect()
+    let inherited = |tier| plan.ground(tier).map(|ground| ground.base.settings.clone()).unwrap_or_default();
+    planned_on(distribution, &pick.named, inherited).into_values().filter_map(order).collect()
 }
 
 /// A form of a tier's layer, where this build has it.

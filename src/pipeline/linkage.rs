@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::{
     Failures, Located, ShownSaved, Workshop,
+    base::{Ground, is_of_image},
     packages::{Lack, Sought, expected, obtained},
 };
 use crate::{
@@ -69,6 +70,7 @@ pub(super) fn link(
     suites: &Suites,
     index: &Index,
     present: &[Package],
+    ground: Option<&Ground>,
     inputs: &Inputs,
     question: Question,
     answer: Answer,
@@ -83,6 +85,9 @@ pub(super) fn link(
             owners.insert(&**name, above);
         }
     }
+    // All files of an image are those of one package that it does not have, whoever's they are.
+    let image = ground.map(Ground::as_package);
+    let all: Vec<Package> = image.into_iter().chain(present.iter().cloned()).collect();
     let records = suites.records();
     let mut reading = Reading {
         workshop,
@@ -91,6 +96,7 @@ pub(super) fn link(
         architecture: question.architecture,
         origins: archive::origins(&distribution.archive, &records),
         owners,
+        ground,
     };
     let rules = Rules {
         allow_missing: tier.allow_missing.iter().map(|missing| missing.library.value.clone()).collect(),
@@ -98,7 +104,7 @@ pub(super) fn link(
     };
     let title = format!("{}/{} {}", distribution.name, tier.name, question.architecture);
     workshop.observer.tell(Event::Step(format!("{title}: looking for what its files need")));
-    let linked = resolve::linked::link(&question, &rules, index, present, answer, &mut reading);
+    let linked = resolve::linked::link(&question, &rules, index, &all, answer, &mut reading);
     let Linked { answer, saved, saved_size, remarks } = linked.map_err(|error| match error {
         LinkError::Contents(failures) => failures,
         LinkError::Missing(errors) => {
@@ -130,16 +136,23 @@ struct Reading<'a> {
     origins: BTreeMap<String, Origin>,
     /// The tier of each package of the parent chain.
     owners: BTreeMap<&'a str, usize>,
+    ground: Option<&'a Ground>,
 }
 
 impl Linkage for Reading<'_> {
     type Error = Failures;
 
     fn contents(&mut self, packages: &[&Package]) -> Result<Vec<Contents>, Failures> {
-        let unpacked = self.unpacked(packages)?;
+        let debs: Vec<&Package> = packages.iter().copied().filter(|package| !is_of_image(package)).collect();
+        let unpacked = self.unpacked(&debs)?;
         let read: Vec<_> =
-            packages.par_iter().zip(&unpacked).map(|(package, unpacked)| self.read(package, unpacked)).collect();
-        Failures::gather(read)
+            debs.par_iter().zip(&unpacked).map(|(package, unpacked)| self.read(package, unpacked)).collect();
+        let mut read = Failures::gather(read)?.into_iter();
+        let one = |package: &&Package| match is_of_image(package) {
+            true => self.of_image(package),
+            false => Ok(read.next().expect("one for each")),
+        };
+        packages.iter().map(one).collect()
     }
 }
 
@@ -154,6 +167,27 @@ impl Reading<'_> {
         let found = obtained(self.workshop, sought).map_err(Lack::into_failures)?;
         let one = |package: &&Package| found.get(&package.sha256).cloned().expect("all were had, or it is an error");
         Ok(packages.iter().map(one).collect())
+    }
+
+    /// The image's files, where they are asked for as a whole; its packages have none by themselves.
+    fn of_image(&self, package: &Package) -> Result<Contents, Failures> {
+        let mut contents = Contents { files: BTreeMap::new(), bare: false };
+        let Some(ground) = self.ground.filter(|ground| ground.is_whole(package)) else { return Ok(contents) };
+        for (path, entry) in &ground.composed.rootfs.entries {
+            let piece = match &entry.node {
+                Node::Directory => continue,
+                Node::Symlink(target) => Piece::Link(target.clone()),
+                // A file that no loader would take is the image's own affair.
+                Node::File { content, .. } => match piece(content, entry.attributes.mode, self.architecture) {
+                    Err(ElfError::Unreadable(error)) => {
+                        return Err(compose::ComposeError::Content { path: path.clone(), error }.into());
+                    }
+                    piece => piece.unwrap_or(Piece::Other),
+                },
+            };
+            contents.files.insert(path.clone(), piece);
+        }
+        Ok(contents)
     }
 
     fn read(&self, package: &Package, unpacked: &Unpacked) -> Result<Contents, Failures> {

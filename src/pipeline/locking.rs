@@ -230,6 +230,8 @@ fn questions(distribution: &Distribution) -> lock::Wanted {
         let mut digests = Vec::new();
         for (index, tier) in distribution.tiers.iter().enumerate() {
             let parent = tier.parent.as_ref().map(|parent| digests[parent.value]);
+            // What an image has bounds the answer as a parent's packages do; its digest says what that is.
+            let parent = parent.or(tier.base.as_ref().map(|base| base.digest.value));
             let digest = lock::question_digest(&question(distribution, index, architecture), archive, parent);
             let digest = linkage::digest(distribution, index, digest);
             digests.push(digest);
@@ -342,8 +344,21 @@ fn resolve_architecture(
     let mut answers: Vec<Option<Vec<Package>>> = Vec::new();
     let (mut inputs, mut idle) = (Inputs::default(), Idle::new());
     let digests = questions(distribution);
+    // Of tiers that stand on images, by the root tier.
+    let (mut grounds, mut indexes) = (BTreeMap::new(), BTreeMap::new());
+    for (number, tier) in distribution.tiers.iter().enumerate().filter(|(_, tier)| tier.base.is_some()) {
+        match workshop.ground(distribution, number, architecture) {
+            Ok(Some(ground)) => {
+                indexes.insert(number, ground.indexed(&index)?);
+                grounds.insert(number, ground);
+            }
+            Ok(None) => unreachable!("tiers with a base have one: {}", tier.name),
+            Err(more) => failures.extend(more.0),
+        }
+    }
     for (number, tier) in distribution.tiers.iter().enumerate() {
         let parents = match &tier.parent {
+            None if tier.base.is_some() => grounds.get(&number).map(|ground| ground.present()),
             None => Some(Vec::new()),
             Some(parent) => answers[parent.value].clone(),
         };
@@ -357,7 +372,9 @@ fn resolve_architecture(
             continue;
         };
         let question = question(distribution, number, architecture);
-        match resolve::resolve(&question, &index, &chain, &preferences) {
+        let root = distribution.chain(number).first().copied().unwrap_or(number);
+        let index = indexes.get(&root).unwrap_or(&index);
+        match resolve::resolve(&question, index, &chain, &preferences) {
             Err(mut errors) => {
                 tell_elsewhere(workshop, distribution, suites, architecture, &mut errors);
                 let located = errors.into_iter().map(|error| Located::on(architecture, &tier.source, error));
@@ -370,8 +387,9 @@ fn resolve_architecture(
                     distribution,
                     number,
                     suites,
-                    &index,
+                    index,
                     &chain,
+                    grounds.get(&root).map(|ground| &**ground),
                     &inputs,
                     question,
                     answer,
@@ -386,12 +404,13 @@ fn resolve_architecture(
                 let (answer, saved) = linked;
                 idle.extend(answer.idle_omissions.iter().map(|omission| (number, *omission)));
                 let unmet = answer.unmet.iter().map(ToString::to_string).collect();
-                let keep = |package| keep_place(package, locked, &index, gone);
+                let keep = |package| keep_place(package, locked, index, gone);
                 let packages: Vec<Package> = answer.packages.into_iter().map(|chosen| keep(chosen.package)).collect();
                 let digest = digests[&(architecture, tier.name.clone())];
                 inputs.insert(&tier.name, digest, &packages, unmet)?;
                 if let Some(locked) = inputs.tiers.get_mut(&tier.name) {
                     locked.saved = saved;
+                    locked.base = tier.base.as_ref().map(lock::LockedBase::of);
                 }
                 chain.extend(packages);
                 answers.push(Some(chain));

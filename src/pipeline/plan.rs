@@ -4,14 +4,15 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failures, Formats, Locks, Pick, Workshop, checking, images::BuiltImage};
+use super::{Failures, Formats, Locks, Pick, Workshop, base::Ground, building::Chain, checking, images::BuiltImage};
 use crate::{
     archive::Package,
-    compose::{self, Beside},
+    compose::{self, Beside, Composed},
     debian::Architecture,
     ground::{DiffId, Sha256},
     image::layout::blobs_folder,
@@ -141,6 +142,8 @@ pub(super) struct Plan<'a> {
     pub(super) lock: &'a Lock,
     /// Parents before children.
     pub(super) steps: Vec<Step>,
+    /// Images that others made, by the tier that stands right on one.
+    pub(super) grounds: BTreeMap<usize, Arc<Ground>>,
 }
 
 /// One layer to be.
@@ -181,7 +184,13 @@ pub(super) fn plan<'a>(workshop: &'a Workshop, picks: &[Pick], locks: &'a Locks)
                 let checks = checking::digest(distribution, *index);
                 steps.push(Step { tier: *index, recipe, checks, beside });
             }
-            plans.push(Plan { distribution, architecture: *architecture, lock, steps });
+            let mut grounds = BTreeMap::new();
+            for index in &pick.tiers {
+                if let Some(ground) = workshop.ground(distribution, *index, *architecture)? {
+                    grounds.insert(*index, ground);
+                }
+            }
+            plans.push(Plan { distribution, architecture: *architecture, lock, steps, grounds });
         }
     }
     Ok(plans)
@@ -200,6 +209,19 @@ pub(super) fn packages_of<'a>(
 impl<'a> Plan<'a> {
     pub(super) fn tier(&self, step: &Step) -> &'a Tier {
         &self.distribution.tiers[step.tier]
+    }
+
+    /// The image that a tier's chain stands on.
+    pub(super) fn ground(&self, tier: usize) -> Option<&Arc<Ground>> {
+        self.grounds.get(self.distribution.chain(tier).first()?)
+    }
+
+    /// The tree that a step's tier is composed on: its parent's, or that of an image.
+    pub(super) fn below<'c>(&'c self, step: &Step, chain: &'c Chain) -> Option<&'c Composed> {
+        match &self.tier(step).parent {
+            Some(parent) => Some(&chain[&parent.value]),
+            None => self.grounds.get(&step.tier).map(|ground| &ground.composed),
+        }
     }
 
     /// The tier's name in full.

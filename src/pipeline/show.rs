@@ -2,7 +2,12 @@
 
 use serde::Serialize;
 
-use super::{Failures, Pick, Workshop, locking, plan::packages_of};
+use super::{
+    Failures, Pick, Workshop,
+    base::{image_of, is_of_image},
+    locking,
+    plan::packages_of,
+};
 use crate::{
     debian::Architecture,
     ground::{DiffId, Sha256},
@@ -43,10 +48,14 @@ pub struct ShownPackage {
     pub architecture: Box<str>,
     /// Source package name.
     pub source: Box<str>,
-    /// Bytes of the .deb.
+    /// Bytes of the .deb; 0 where there is none.
     pub size: u64,
     /// Of the .deb.
-    pub sha256: Sha256,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// The image that others made and that has it; then there is no .deb.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Which tier of the chain adds it.
     pub tier: String,
 }
@@ -75,28 +84,32 @@ pub fn show(workshop: &Workshop, picks: &[Pick]) -> Result<Vec<ShownTier>, Failu
         let distribution = &workshop.project.distributions[pick.distribution];
         let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
         let each = pick.architectures.iter().flat_map(|arch| pick.named.iter().map(|tier| (*tier, *arch)));
-        Ok(each.map(|(tier, architecture)| one(distribution, tier, architecture, &lock)).collect::<Vec<_>>())
+        Failures::gather(each.map(|(tier, architecture)| one(workshop, distribution, tier, architecture, &lock)))
     };
     Ok(Failures::gather(picks.iter().map(show_pick))?.into_iter().flatten().collect())
 }
 
 fn one(
+    workshop: &Workshop,
     distribution: &crate::manifest::Distribution,
     tier: usize,
     architecture: Architecture,
     lock: &Lock,
-) -> ShownTier {
+) -> Result<ShownTier, Failures> {
     let mut packages = Vec::new();
     let mut layers = Vec::new();
     for index in distribution.chain(tier) {
         let name = &distribution.tiers[index].name;
-        packages.extend(packages_of(lock, architecture, name).map(|package| ShownPackage {
+        let ground = workshop.ground(distribution, index, architecture)?;
+        let present = ground.iter().flat_map(|ground| &ground.packages).map(|one| &one.package);
+        packages.extend(present.chain(packages_of(lock, architecture, name)).map(|package| ShownPackage {
             name: package.name.clone(),
             version: package.version.to_string(),
             architecture: package.architecture.clone(),
             source: package.source.clone(),
             size: package.size,
-            sha256: package.sha256,
+            sha256: Some(package.sha256).filter(|_| !is_of_image(package)),
+            image: image_of(package),
             tier: name.clone(),
         }));
         let output = lock.outputs.get(&(architecture, name.clone()));
@@ -108,7 +121,7 @@ fn one(
     }
     let images = manifest::images(distribution, tier).into_iter().map(|image| image.name).collect();
     let tier = &distribution.tiers[tier];
-    ShownTier {
+    Ok(ShownTier {
         distribution: distribution.name.clone(),
         tier: tier.name.clone(),
         architecture,
@@ -117,5 +130,5 @@ fn one(
         layers,
         images,
         opt_outs: lock.opt_outs(&distribution.name),
-    }
+    })
 }

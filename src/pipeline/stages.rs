@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Failures,
+    base::with_ground,
     building::{Chain, compose_tier, inputs},
     packages::Packages,
     plan::{Plan, Step},
@@ -39,7 +40,7 @@ impl<'p> Stages<'p> {
         for step in steps {
             let composed: Composed = compose_tier(plan, step, &stages.chain, packages)?;
             stages.chain.insert(step.tier, composed);
-            stages.inputs.insert(step.tier, inputs(plan, step, packages));
+            stages.inputs.insert(step.tier, with_ground(plan, step, inputs(plan, step, packages)));
         }
         Ok(stages)
     }
@@ -63,6 +64,13 @@ impl<'p> Stages<'p> {
         let named = named.flat_map(|wish| &wish.relation.0).map(|choice| choice.name.to_string()).collect();
         let tree = &self.chain[&tier].rootfs;
         let found = libraries::find(tree, self.plan.architecture, &allowed, &named);
+        Ok(found.map_err(|(path, error)| ComposeError::Content { path, error })?)
+    }
+
+    /// The same in the image that a tier stands right on.
+    pub(super) fn libraries_below(&self, tier: usize) -> Result<Vec<Finding>, Failures> {
+        let Some(tree) = self.chain.get(&tier).and_then(|composed| composed.ground()) else { return Ok(Vec::new()) };
+        let found = libraries::find(tree, self.plan.architecture, &[], &Default::default());
         Ok(found.map_err(|(path, error)| ComposeError::Content { path, error })?)
     }
 

@@ -101,12 +101,23 @@ fn packages(workshop: &Workshop, plan: &Plan<'_>, pick: &Pick, name: &str) -> Re
         };
         let each = chain.iter().enumerate();
         let each = each.flat_map(|(stage, tier)| {
-            packages_of(plan.lock, plan.architecture, &tier.name).map(move |package| (stage, package))
+            let ground = plan.ground(step.tier).filter(|_| stage == 0);
+            let present = ground.into_iter().flat_map(|ground| &ground.packages).map(|one| &one.package);
+            present.chain(packages_of(plan.lock, plan.architecture, &tier.name)).map(move |package| (stage, package))
         });
         let members = Members { all: each.map(member).collect() };
         let family =
             Family { title: &plan.title(step), architecture: plan.architecture, chain: &chain, members: &members };
         let mut why = family.package(name);
+        if let Some(ground) = plan.ground(step.tier)
+            && let Some(one) = ground.packages.iter().find(|one| *one.package.name == *name)
+        {
+            let text = format!("the image {} that {} stands on has it", ground.image, chain[0].name);
+            why.chain.insert(0, Link::image(ground.image.to_string(), text));
+            why.notes.push(format!("{} is there without its .deb: the image brought it", one.name));
+            answers.push(why);
+            continue;
+        }
         let linked = members.named(name).and_then(|member| chain.get(members.all.get(member)?.stage));
         if linked.is_some_and(|tier| tier.dependencies == Dependencies::Linked) {
             uses(workshop, plan, step, name, &mut why)?;
@@ -230,6 +241,10 @@ fn controls(
     index: &mut AtHand<'_>,
 ) -> Result<BTreeMap<Box<str>, Vec<u8>>, Failures> {
     let mut controls = BTreeMap::new();
+    for one in plan.grounds.values().flat_map(|ground| &ground.packages) {
+        let control = one.unpacked.control.get("control").map(|control| control.to_vec());
+        controls.insert(one.package.name.clone(), control.unwrap_or_default());
+    }
     let mut missing = false;
     for package in plan.steps.iter().flat_map(|step| plan.packages(step)) {
         let control = match unpack::recall(&expected(package), &workshop.cache)? {

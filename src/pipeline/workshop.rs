@@ -5,11 +5,12 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use miette::Diagnostic;
 
-use super::{Failures, bundle::unpack_bundle};
+use super::{Failures, base::Bases, bundle::unpack_bundle};
 use crate::{
     cache::Cache,
     fetch::{self, Fetcher},
     ground::Observer,
+    image::registry,
     manifest::{self, Distribution, Project},
 };
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub fresh: bool,
     /// Mirrors and transport.
     pub fetch: fetch::Settings,
+    /// How registries are spoken to that have images that tiers stand on; `None`: not at all.
+    pub registry: Option<registry::Settings>,
     /// The time at the start.
     pub clock: Timestamp,
     /// SOURCE_DATE_EPOCH: overrides every archive's timestamp (seconds since 1970).
@@ -42,6 +45,8 @@ pub struct Workshop {
     pub(super) fetcher: Fetcher,
     /// For a fetcher that looks into the cache alone.
     pub(super) offline: fetch::Settings,
+    pub(super) registry: Option<registry::Settings>,
+    pub(super) bases: Bases,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) clock: Timestamp,
     pub(super) timestamp: Option<u64>,
@@ -77,14 +82,18 @@ impl Workshop {
             scratch.push(fresh);
         }
         let cache = Arc::new(cache);
+        let offline_asked = settings.fetch.offline;
         let offline = fetch::Settings { offline: true, ..settings.fetch.clone() };
         let fetcher = Fetcher::new(settings.fetch, cache.clone(), observer.clone())?;
+        let registry = settings.registry.filter(|_| !offline_asked);
         let warnings = loaded.warnings.into_iter().map(|warning| Arc::new(warning) as _).collect();
         let workshop = Self {
             project: loaded.project,
             cache,
             fetcher,
             offline,
+            registry,
+            bases: Bases::default(),
             observer,
             clock: settings.clock,
             timestamp: settings.timestamp,

@@ -94,6 +94,13 @@ pub enum Origin {
         /// The generator, such as `ca-certificates`.
         generator: &'static str,
     },
+    /// A layer of an image that others made, on which the tier's chain stands.
+    Image {
+        /// SHA-256 of the image's manifest.
+        manifest: Sha256,
+        /// SHA-256 of the layer's uncompressed tar.
+        layer: Sha256,
+    },
     /// A folder that nobody declared, above something that somebody did: 0755 root:root.
     Implied,
 }
@@ -121,6 +128,10 @@ impl fmt::Display for Origin {
             Origin::Package(package) => write!(f, "the package {package}"),
             Origin::Declared { tier, key, .. } => write!(f, "[[{key}]] of {tier}"),
             Origin::Generated { tier, generator } => write!(f, "the generator {generator} of {tier}"),
+            Origin::Image { layer, .. } => {
+                let layer = layer.to_string();
+                write!(f, "the base image's layer {}", layer.get(..12).unwrap_or(&layer))
+            }
             Origin::Implied => f.write_str("a folder that something else lies in"),
         }
     }

@@ -52,7 +52,27 @@ pub(super) fn collect(
     spool: &mut File,
     limits: &Limits,
 ) -> Result<(Vec<Record>, u64), Stop> {
-    let mut entries = Entries::new(data, bytes, limits.entries);
+    collect_all(Entries::new(data, bytes, limits.entries), deb, spool, limits)
+}
+
+/// As [`collect`], for a layer of an image: devices and fifos below /dev are passed over, since whoever runs
+/// it mounts a /dev of its own. `diff_id` stands in for the package's digest.
+pub(super) fn collect_layer(
+    data: impl BufRead,
+    bytes: u64,
+    diff_id: &Sha256,
+    spool: &mut File,
+    limits: &Limits,
+) -> Result<(Vec<Record>, u64), Stop> {
+    collect_all(Entries::new(data, bytes, limits.entries).with_special(true), diff_id, spool, limits)
+}
+
+fn collect_all<R: BufRead>(
+    mut entries: Entries<R>,
+    deb: &Sha256,
+    spool: &mut File,
+    limits: &Limits,
+) -> Result<(Vec<Record>, u64), Stop> {
     let mut spool = Spooler { file: BufWriter::with_capacity(WRITE, spool), size: 0 };
     let mut collected = Collected::new(limits);
     while let Some(header) = entries.next()? {
@@ -152,6 +172,8 @@ impl<'a> Collected<'a> {
                 Found::File(self.inodes.len() - 1)
             }
             Kind::HardLink => self.link(&name, &path, &header.link, &attributes)?,
+            Kind::Special(_) if path.names().next() == Some(b"dev".as_slice()) => return Ok(()),
+            Kind::Special(what) => return Err(refuse(&name, Refusal::Special(what))),
         };
         self.place(&name, path, node)
     }

@@ -7,7 +7,9 @@
 
 mod collect;
 mod error;
+mod layer;
 mod limits;
+mod stack;
 mod table;
 mod tar;
 mod tarball;
@@ -23,7 +25,9 @@ use std::{
 use rayon::prelude::*;
 
 pub use error::{Difference, Refusal, UnpackError};
+pub use layer::{recall_layer, unpack_layer};
 pub use limits::Limits;
+pub use stack::{StackError, stack};
 pub use tarball::{TarballError, recall_tarball, unpack_tarball};
 
 use self::{collect::Stop, table::Table, tar::TarError};
@@ -154,7 +158,9 @@ pub fn recall(expected: &Expected, cache: &Cache) -> Result<Option<Unpacked>, Un
 /// Removes what the cache has of a package or tarball. For whoever finds that contents do not have their digest:
 /// a table vouches for its spool's size alone, and a power cut can leave zeros. Errors name the path.
 pub fn forget(sha256: &Sha256, cache: &Cache) -> Result<(), WriteError> {
-    let keys = [table_key(sha256), spool_key(sha256), tarball::table_key(sha256), tarball::spool_key(sha256)];
+    let keys = [table_key(sha256), spool_key(sha256), tarball::table_key(sha256), tarball::spool_key(sha256)]
+        .into_iter()
+        .chain(layer::keys(sha256));
     for key in keys {
         let path = cache.derived_path(KIND, &key);
         match fs::remove_file(&path) {

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     HardLink,
     Symlink,
     Directory,
+    /// A device, fifo or socket; only where [`Entries::with_special`] asks for them.
+    Special(&'static str),
 }
 
 /// An entry's header, long forms resolved. Names as the archive writes them.
@@ -59,6 +61,7 @@ pub(super) struct Entries<R> {
     limit: u64,
     headers: u64,
     most_headers: u64,
+    special: bool,
     /// Bytes of the present entry that are not read, and its padding.
     body: u64,
     padding: u64,
@@ -86,7 +89,22 @@ struct Pax {
 impl<R: BufRead> Entries<R> {
     /// At most `bytes` of the stream are read, and at most `headers` headers.
     pub(super) fn new(reader: R, bytes: u64, headers: u64) -> Self {
-        Self { reader, left: bytes, limit: bytes, headers: 0, most_headers: headers, body: 0, padding: 0 }
+        Self {
+            reader,
+            left: bytes,
+            limit: bytes,
+            headers: 0,
+            most_headers: headers,
+            special: false,
+            body: 0,
+            padding: 0,
+        }
+    }
+
+    /// Gives devices and fifos too, in place of an error.
+    pub(super) fn with_special(mut self, special: bool) -> Self {
+        self.special = special;
+        self
     }
 
     /// The next entry. What the caller left unread of the present one is passed over. After the
@@ -149,7 +167,10 @@ impl<R: BufRead> Entries<R> {
                     let name = pax.path.or(name).unwrap_or_else(|| short_name.to_vec());
                     let entry_error = |reason| refused(&name, reason);
                     let field = |field, text| number(field).ok_or_else(|| entry_error(Refusal::Header(text)));
-                    let kind = kind(flag, &name).map_err(entry_error)?;
+                    let kind = match kind(flag, &name) {
+                        Err(Refusal::Special(what)) if self.special => Kind::Special(what),
+                        kind => kind.map_err(entry_error)?,
+                    };
                     let size = pax.size.unwrap_or(size);
                     if kind != Kind::File && size != 0 {
                         return Err(entry_error(Refusal::Header("only files have a size")));
@@ -170,7 +191,7 @@ impl<R: BufRead> Entries<R> {
                         Kind::HardLink | Kind::Symlink => {
                             pax.link.or(link).unwrap_or_else(|| truncated(&old.linkname).to_vec())
                         }
-                        Kind::File | Kind::Directory => Vec::new(),
+                        Kind::File | Kind::Directory | Kind::Special(_) => Vec::new(),
                     };
                     return Ok(Some(Header { kind, name, link, mode, uid, gid, size, xattrs: pax.xattrs }));
                 }

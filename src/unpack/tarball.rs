@@ -94,6 +94,20 @@ pub enum TarballError {
         /// The ceiling.
         limit: u64,
     },
+    /// A layer does not unpack to what its image says.
+    #[error("{tarball} is not what its image says: it unpacks to sha256:{found}, and sha256:{stated} is meant")]
+    #[diagnostic(
+        code(debstrata::unpack::diff_id),
+        help("nobody can use this image as it is: tell who made it, or take another one")
+    )]
+    DiffId {
+        /// Which layer.
+        tarball: String,
+        /// The diff_id of the image's config.
+        stated: Sha256,
+        /// What its uncompressed bytes hash to.
+        found: Sha256,
+    },
     /// The cache does not take the unpacked data.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -105,7 +119,7 @@ impl Failure for TarballError {
         match self {
             Self::Cache(error) => error.class(),
             Self::Read { .. } | Self::Changed { .. } => Class::World,
-            Self::Format { .. } | Self::Entry { .. } | Self::TooMuch { .. } => Class::User,
+            Self::DiffId { .. } | Self::Format { .. } | Self::Entry { .. } | Self::TooMuch { .. } => Class::User,
         }
     }
 }
@@ -193,7 +207,7 @@ fn read(
 }
 
 /// How a stream that begins so is compressed, as the end of a file's name says it.
-fn form(beginning: &[u8]) -> &'static str {
+pub(super) fn form(beginning: &[u8]) -> &'static str {
     match beginning {
         [0x1f, 0x8b, ..] => ".gz",
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => ".xz",
@@ -203,7 +217,7 @@ fn form(beginning: &[u8]) -> &'static str {
     }
 }
 
-fn refusal(tarball: &str, error: TarError) -> TarballError {
+pub(super) fn refusal(tarball: &str, error: TarError) -> TarballError {
     let tarball = tarball.to_owned();
     match error {
         TarError::Read(source) => TarballError::Format { tarball, source },
@@ -213,12 +227,12 @@ fn refusal(tarball: &str, error: TarError) -> TarballError {
 }
 
 /// The tarball's file: every byte that is read is hashed.
-struct Hashed {
-    file: File,
-    hasher: Sha256Hasher,
+pub(super) struct Hashed<R = File> {
+    pub(super) file: R,
+    pub(super) hasher: Sha256Hasher,
 }
 
-impl Read for Hashed {
+impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(buffer)?;
         self.hasher.update(&buffer[..count]);

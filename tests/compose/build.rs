@@ -125,6 +125,7 @@ pub fn world(packages: &[Pkg]) -> World {
         variants: Vec::new(),
         checks: Default::default(),
         stands_for: None,
+        base: None,
         archives: Vec::new(),
         generate: Generate { dpkg_status: false, ..Generate::default() },
     };

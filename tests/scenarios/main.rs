@@ -12,6 +12,7 @@ mod check;
 mod content;
 mod diff;
 mod expect;
+mod foreign;
 mod gone;
 mod learning;
 mod limits;

@@ -522,6 +522,7 @@ impl<R: Read> Walk<'_, R> {
             Origin::Generated { generator, .. } => {
                 format!("{generator} was made from other packages or accounts, or edited after the build")
             }
+            Origin::Image { layer, .. } => format!("the layer {layer} of the image below has it otherwise"),
             Origin::Implied => "a folder that nothing declares; made or edited by something else".to_owned(),
         };
         match field {

@@ -73,7 +73,8 @@ impl<'a> Subject<'a> {
 
     /// What this tier adds to its parent's tree, or has otherwise than its parent.
     pub fn own(&self) -> impl Iterator<Item = (&'a RootPath, &'a Entry)> {
-        let parent = self.parent().map(|parent| &parent.composed.rootfs);
+        let ground = self.stage().composed.ground();
+        let parent = self.parent().map(|parent| &parent.composed.rootfs).or(ground);
         let before = move |path| parent.and_then(|parent| parent.get(path));
         let entries = self.stage().composed.rootfs.entries.iter();
         entries.filter(move |(path, entry)| !before(*path).is_some_and(|before| before.same_as(entry)))

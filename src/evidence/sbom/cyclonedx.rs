@@ -198,8 +198,9 @@ fn component(bill: &Bill, package: &Package, files: Vec<Component>, told: &mut B
         property("debstrata:source", package.source.0.clone()),
         property("debstrata:source-version", package.source.1.clone()),
         property("debstrata:suite", package.from.clone()),
-        property("debstrata:path", package.path.clone()),
     ];
+    let path = Some(&package.path).filter(|path| !path.is_empty());
+    let path = path.map(|path| property("debstrata:path", path.clone()));
     let expression = package.expression();
     let acknowledgement = "declared";
     Component {
@@ -209,7 +210,7 @@ fn component(bill: &Bill, package: &Package, files: Vec<Component>, told: &mut B
         publisher: package.maintainer.clone(),
         name: package.name.clone(),
         version: Some(package.version.clone()),
-        hashes: vec![Hash { alg: "SHA-256", content: package.sha256.to_string() }],
+        hashes: package.sha256.iter().map(|sha256| Hash { alg: "SHA-256", content: sha256.to_string() }).collect(),
         licenses: expression.map(|expression| Choice::Expression { expression, acknowledgement }).into_iter().collect(),
         purl: Some(package.purl.clone()),
         external_references: package
@@ -217,7 +218,7 @@ fn component(bill: &Bill, package: &Package, files: Vec<Component>, told: &mut B
             .iter()
             .map(|url| Reference { r#type: "website", url: url.clone() })
             .collect(),
-        properties: properties.into_iter().chain(copyright).chain(tier).collect(),
+        properties: properties.into_iter().chain(path).chain(copyright).chain(tier).collect(),
         components: files,
         evidence: texts(bill, package, told),
         ..Component::default()

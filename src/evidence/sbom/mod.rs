@@ -83,12 +83,12 @@ pub struct Package {
     pub homepage: Option<String>,
     /// The suite that lists it, such as `debian/trixie`.
     pub from: String,
-    /// Where the archive has the .deb.
+    /// Where the archive has the .deb; empty where there is none.
     pub path: String,
-    /// Bytes of the .deb.
+    /// Bytes of the .deb; 0 where there is none.
     pub size: u64,
-    /// Of the .deb.
-    pub sha256: Sha256,
+    /// Of the .deb; `None`: it is of an image that others made, which brought no .deb.
+    pub sha256: Option<Sha256>,
     /// Where the tier has its copyright file, links followed.
     pub copyright: Option<RootPath>,
     /// What the copyright file says: the tier's, or, where globs keep that out, the package's own.
@@ -234,7 +234,8 @@ fn package(own: &Own<'_>, tree: &Rootfs, system: &System, copyrights: &Copyright
         from: printable(locked.from.as_bytes()),
         path: printable(locked.path.as_bytes()),
         size: locked.size,
-        sha256: locked.sha256,
+        // Without a file there is nothing that the hash could be of.
+        sha256: Some(locked.sha256).filter(|_| !locked.path.is_empty()),
         copyright,
         licences,
     })
@@ -325,6 +326,10 @@ fn list(finished: &Finished<'_>, packages: &[Own<'_>], tree: &Rootfs) -> Result<
                 }
                 Bringer::Manifest { stage, key, file, line } => {
                     From::Tier { tier: stage, how: format!("[[{key}]] of {file}:{line}"), packages: Vec::new() }
+                }
+                Bringer::Image { layer, .. } => {
+                    let how = format!("of the base image, in its layer sha256:{layer}");
+                    From::Tier { tier: 0, how, packages: Vec::new() }
                 }
                 Bringer::Implied => {
                     From::Tier { tier: origins.stage(path, entry), how: String::new(), packages: Vec::new() }

@@ -43,6 +43,13 @@ pub struct Settings {
     pub observer: Arc<dyn Observer>,
 }
 
+impl std::fmt::Debug for Settings {
+    /// No secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("plain_http", &self.plain_http).finish_non_exhaustive()
+    }
+}
+
 impl Settings {
     /// The usual ones: TLS, and plain HTTP where a registry on this machine has no TLS.
     pub fn new(fetch: fetch::Settings, credentials: Credentials, observer: Arc<dyn Observer>) -> Self {

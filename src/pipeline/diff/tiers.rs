@@ -157,8 +157,14 @@ fn configs(distribution: &Distribution, unit: &TierUnit) -> (Settings, BTreeMap<
     for planned in images(distribution, unit.tier) {
         let platform = Platform::of(unit.architecture);
         let annotations = planned.image.annotations.clone();
-        let image =
-            Image { name: planned.name.clone(), platform, settings: planned.image, created: 0, layers: Vec::new() };
+        let image = Image {
+            name: planned.name.clone(),
+            platform,
+            settings: planned.image,
+            created: 0,
+            layers: Vec::new(),
+            history: Vec::new(),
+        };
         let found = settings(&config(&image).config, Some(&shown(&image.platform)), &annotations);
         match planned.name.strip_prefix(name.as_str()).unwrap_or_default().strip_prefix('-') {
             None => plain = found,
