@@ -210,6 +210,12 @@ fn what_refers_to_an_image_is_pushed_with_it_and_signatures_are_added() {
         let before = sent();
         push(&["--sign-key", key.to_str().unwrap()]).exits(0);
         assert_eq!(sent(), before, "nothing is sent again");
+        if !referrers {
+            // A push that ended between a document and its line in the list.
+            registry.lose_tag("team/image", &subjects[0].replace(':', "-"));
+            push(&[]).exits(0);
+            assert_eq!(repository.referrers(&subjects[0].parse().unwrap()).unwrap().len(), 4);
+        }
         assert!(registry.violations().is_empty(), "{:?}", registry.violations());
     }
 }

@@ -51,7 +51,8 @@ impl Audit {
         // Nothing derived by an earlier run is trusted. Downloads are taken from the cache, as each is
         // hashed while it is read.
         let workshop = session.fresh_workshop()?;
-        let mut picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        let mut picks =
+            pipeline::select(&workshop.project, workshop.asked(&self.tiers), &self.architectures, session.host())?;
         if self.tiers.is_empty() {
             picks = pipeline::with_overlays(&workshop.project, picks);
         }

@@ -81,7 +81,8 @@ impl Build {
     fn once(&self, session: &Session) -> Result<Answer, Failures> {
         let formats = self.formats()?;
         let workshop = session.workshop()?;
-        let picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        let picks =
+            pipeline::select(&workshop.project, workshop.asked(&self.tiers), &self.architectures, session.host())?;
         let output = self.output.clone().unwrap_or_else(|| session.global.directory.join("out"));
         let built = pipeline::build(
             &workshop,

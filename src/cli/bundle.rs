@@ -28,7 +28,8 @@ pub(super) struct Bundle {
 impl Bundle {
     pub(super) fn run(&self, session: &Session) -> Result<Answer, Failures> {
         let workshop = session.workshop()?;
-        let picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        let picks =
+            pipeline::select(&workshop.project, workshop.asked(&self.tiers), &self.architectures, session.host())?;
         let output = self.output.clone().unwrap_or_else(|| session.global.directory.join("out/bundle.tar"));
         let bundled = pipeline::bundle(&workshop, &picks, &output)?;
         let text = || {

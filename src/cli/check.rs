@@ -23,7 +23,8 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self, session: &Session) -> Result<Answer, Failures> {
         let workshop = session.workshop()?;
-        let mut picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        let mut picks =
+            pipeline::select(&workshop.project, workshop.asked(&self.tiers), &self.architectures, session.host())?;
         if self.tiers.is_empty() {
             picks = pipeline::with_overlays(&workshop.project, picks);
         }

@@ -93,13 +93,13 @@ impl Push {
         let output = self.output.clone().unwrap_or_else(|| session.global.directory.join("out"));
         let options = PushOptions { output, reference, templates, mount_from: self.mount_from.clone(), key };
         let pushed = pipeline::push(&workshop, &picks, &options, &settings)?;
+        session.reporter.result(&pushed, || text(&pushed)).map_err(pipeline::stdout_failed)?;
         if let Some(signer) = signer {
             let mut references: Vec<&str> = pushed.images.iter().map(|image| image.reference.as_str()).collect();
             references.sort_unstable();
             references.dedup();
             references.into_iter().try_for_each(|reference| signer.sign(session, reference))?;
         }
-        session.reporter.result(&pushed, || text(&pushed)).map_err(pipeline::stdout_failed)?;
         Ok(Answer::Yes)
     }
 }
@@ -129,12 +129,12 @@ struct Signer(Vec<String>);
 #[error("the program of --sign-with did not sign {reference}: {why}")]
 #[diagnostic(
     code(debstrata::push::sign_with),
-    help("the images are in the registry; run `{command}` by hand to see what it says, then push again")
+    help("the images are in the registry; run {program} by hand to see what it says, then push again")
 )]
 struct NotSigned {
     reference: String,
     why: String,
-    command: String,
+    program: String,
 }
 
 impl Failure for NotSigned {
@@ -156,8 +156,9 @@ impl Signer {
 
     fn sign(&self, session: &Session, reference: &str) -> Result<(), NotSigned> {
         let words: Vec<String> = self.0.iter().map(|word| word.replace("{}", reference)).collect();
-        let failed = |why: String| NotSigned { reference: reference.to_owned(), why, command: words.join(" ") };
-        session.reporter.progress.tell(Event::Step(words.join(" ")));
+        let failed = |why: String| NotSigned { reference: reference.to_owned(), why, program: words[0].clone() };
+        // Arguments may hold a secret.
+        session.reporter.progress.tell(Event::Step(format!("{} signs {reference}", words[0])));
         // What it prints is no result of ours.
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::inherit());

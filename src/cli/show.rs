@@ -27,7 +27,8 @@ pub(super) struct Show {
 impl Show {
     pub(super) fn run(&self, session: &Session) -> Result<Answer, Failures> {
         let workshop = session.workshop()?;
-        let picks = pipeline::select(&workshop.project, &self.tiers, &self.architectures, session.host())?;
+        let picks =
+            pipeline::select(&workshop.project, workshop.asked(&self.tiers), &self.architectures, session.host())?;
         let shown = pipeline::show(&workshop, &picks)?;
         let text = || {
             let text = if self.tiers.is_empty() { overview(&shown) } else { details(&shown) };

@@ -67,6 +67,7 @@ impl Reference {
             why: why.to_owned(),
             help: help.to_owned(),
         };
+        no_login(text)?;
         if text.contains('@') {
             return Err(wrong(
                 "a push is to a repository or a tag, and a digest comes of the image itself",
@@ -138,6 +139,21 @@ impl fmt::Display for Reference {
     }
 }
 
+/// A login before the host is refused without being shown.
+fn no_login(text: &str) -> Result<(), ReferenceError> {
+    let host = text.split_once("://").map_or(text, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    match host.rsplit_once('@') {
+        Some((_, host)) if !host.starts_with("sha256:") => Err(ReferenceError {
+            text: format!("...@{}", printable(host.as_bytes())),
+            why: "a reference holds no login".to_owned(),
+            help: "log in with `docker login` or `podman login`, or set DEBSTRATA_REGISTRY_USER and \
+                   DEBSTRATA_REGISTRY_PASSWORD"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 impl FromStr for Reference {
     type Err = ReferenceError;
 
@@ -148,6 +164,7 @@ impl FromStr for Reference {
             help: help.to_owned(),
         };
         let wrong = |why: String| wrong_with(why, EXAMPLE);
+        no_login(text)?;
         if text.contains("://") {
             return Err(wrong_with(
                 "it begins with a scheme".to_owned(),
@@ -371,7 +388,7 @@ mod tests {
             ("registry.example.org:x/a", "\"x\" is no port"),
             ("regi_stry.example.org/a", "is no host"),
             (".example.org/a", "is no host"),
-            ("user:pw@registry.example.org/a", "its digest is not"),
+            ("user:pw@registry.example.org/a", "holds no login"),
         ] {
             let error = text.parse::<Reference>().unwrap_err();
             assert!(error.why.contains(why), "{text}: {}", error.why);
@@ -391,6 +408,12 @@ mod tests {
             ("registry.example.org/a:1.0", Some("1.0")),
         ] {
             assert_eq!(Reference::with_template(text).unwrap().1, template);
+        }
+        for login in ["me:s3cret@registry.example.org/a:x", "https://me:s3cret@registry.example.org/a"] {
+            for error in [Reference::with_template(login).unwrap_err(), login.parse::<Reference>().unwrap_err()] {
+                assert_eq!(error.why, "a reference holds no login");
+                assert!(!format!("{error} {}", error.help).contains("s3cret"));
+            }
         }
         for wrong in ["registry.example.org/a:", "registry.example.org/a@sha256:00", "a:{tier}"] {
             assert!(Reference::with_template(wrong).is_err(), "{wrong}");

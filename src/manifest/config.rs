@@ -50,6 +50,9 @@ fn name_fault(name: &str) -> Option<&'static str> {
     if name.len() > LONGEST_VARIANT {
         return Some("longer than 31 bytes");
     }
+    if name == "latest" {
+        return Some("what docker calls the plain image");
+    }
     (!scalar::is_tier_name(name) || name.contains('+')).then_some("not a part of a tag")
 }
 

@@ -96,7 +96,7 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
     let read = |pick: &Pick| {
         let distribution = &workshop.project.distributions[pick.distribution];
         let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
-        trust::verify(workshop, distribution, &lock, &pick.architectures)?;
+        trust::verify(workshop, distribution, &lock, &pick.architectures, &pick.tiers)?;
         Ok((pick.distribution, lock))
     };
     let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();

@@ -22,11 +22,21 @@ use crate::{
     archive,
     compose::Beside,
     fetch::Fetcher,
-    ground::{Class, Event, Failure, RootPath, Sha256, Sha256Hasher, Silent, printable, write_whole_with},
+    ground::{
+        Class, Event, Failure, RootPath, Sha256, Sha256Hasher, Silent, printable, read_at_most, write_whole_with,
+    },
+    manifest::{FileContent, Project, TarballPlace},
 };
 
-/// The first entry, which tells a bundle from other tars; its text is the version of what follows.
-const MARK: (&str, &[u8]) = ("debstrata-bundle", b"1\n");
+/// The first entry, which tells a bundle from other tars; its text is the version of what follows, then the
+/// tiers that it was made for, a line each.
+const MARK: &str = "debstrata-bundle";
+/// The version of what follows.
+const VERSION: &str = "1";
+/// The longest text of the first entry, in bytes.
+const LONGEST_MARK: u64 = 1 << 20;
+/// The longest name, in bytes, with its NUL.
+const LONGEST_NAME: u64 = 4096;
 /// Where downloads lie, in a bundle as in a project.
 const DOWNLOADS: &str = "cache/downloads";
 /// Most entries of a bundle.
@@ -121,6 +131,13 @@ pub fn bundle(workshop: &Workshop, picks: &[Pick], path: &Path) -> Result<Bundle
     let (count, of_project) = (downloads.len(), files.len());
     let mut all = files;
     all.extend(downloads);
+    let mut mark = format!("{VERSION}\n");
+    for pick in picks {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        let titles =
+            pick.named.iter().map(|tier| format!("{}/{}\n", distribution.name, distribution.tiers[*tier].name));
+        mark.extend(titles);
+    }
     let mut sha256 = Sha256::of(b"");
     let mut size = 0;
     let mut unreadable = None;
@@ -128,7 +145,7 @@ pub fn bundle(workshop: &Workshop, picks: &[Pick], path: &Path) -> Result<Bundle
         let mut out =
             Counting { out: io::BufWriter::with_capacity(1 << 20, out), hasher: Sha256Hasher::new(), size: 0 };
         let mut tar = tar::Builder::new(&mut out);
-        put(&mut tar, MARK.0, MARK.1.len() as u64, MARK.1)?;
+        put(&mut tar, MARK, mark.len() as u64, mark.as_bytes())?;
         for (name, from) in &all {
             let opened = File::open(from).and_then(|file| Ok((file.metadata()?.len(), file)));
             match opened {
@@ -284,23 +301,41 @@ fn name_below(root: &Path, path: &Path) -> Option<String> {
 
 /// Unpacks a bundle into `folder`, which is empty. Names stay below it, only files are taken, and every
 /// download must have the digest that it is named by.
-pub(super) fn unpack_bundle(bundle: &Path, folder: &Path) -> Result<(), BundleError> {
+///
+/// Gives the tiers that it was made for.
+pub(super) fn unpack_bundle(bundle: &Path, folder: &Path) -> Result<Vec<String>, BundleError> {
     let damaged = |reason: String| BundleError::Damaged { path: bundle.to_owned(), reason };
     let file = File::open(bundle).map_err(|source| BundleError::Read { path: bundle.to_owned(), source })?;
     let mut tar = tar::Archive::new(io::BufReader::with_capacity(1 << 20, file));
     let broken = |error: io::Error| damaged(printable(error.to_string().as_bytes()));
-    for (number, entry) in tar.entries().map_err(broken)?.enumerate() {
+    let mut tiers = Vec::new();
+    // A name that an entry before it gave.
+    let mut long: Option<Vec<u8>> = None;
+    // Raw: so that no extension is read into memory, whatever size it says.
+    for (number, entry) in tar.entries().map_err(broken)?.raw(true).enumerate() {
         let mut entry = entry.map_err(broken)?;
-        let name = entry.path_bytes().into_owned();
+        if entry.header().entry_type() == tar::EntryType::GNULongName {
+            let name =
+                read_at_most(&mut entry, LONGEST_NAME).map_err(|_| damaged("it has an endless name".to_owned()))?;
+            long = Some(name.strip_suffix(b"\0").unwrap_or(&name).to_vec());
+            continue;
+        }
+        let name = long.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         let shown = printable(&name);
         if number == 0 {
             let mut text = Vec::new();
-            entry.by_ref().take(64).read_to_end(&mut text).map_err(broken)?;
-            if name != MARK.0.as_bytes() {
+            entry.by_ref().take(LONGEST_MARK).read_to_end(&mut text).map_err(broken)?;
+            if name != MARK.as_bytes() {
                 return Err(damaged("it does not begin as a bundle does".to_owned()));
             }
-            if text != MARK.1 {
-                return Err(damaged(format!("its version is {}, known is 1", printable(text.trim_ascii()))));
+            let text = String::from_utf8_lossy(&text);
+            let mut lines = text.lines();
+            match lines.next() {
+                Some(VERSION) => tiers.extend(lines.map(str::to_owned)),
+                other => {
+                    let version = printable(other.unwrap_or_default().as_bytes());
+                    return Err(damaged(format!("its version is {version}, known is {VERSION}")));
+                }
             }
             continue;
         }
@@ -324,9 +359,16 @@ pub(super) fn unpack_bundle(bundle: &Path, folder: &Path) -> Result<(), BundleEr
         };
         let path = folder.join(plain);
         let write = |source| BundleError::Write { path: path.clone(), source };
-        fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(write)?;
-        let out = match File::create_new(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+        let in_the_way = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
+            )
+        };
+        let parent = path.parent().unwrap_or(folder);
+        let made = fs::create_dir_all(parent).and_then(|()| File::create_new(&path));
+        let out = match made {
+            Err(error) if in_the_way(&error) => {
                 return Err(damaged(format!("{shown} is there twice")));
             }
             opened => opened.map_err(write)?,
@@ -341,7 +383,33 @@ pub(super) fn unpack_bundle(bundle: &Path, folder: &Path) -> Result<(), BundleEr
             return Err(damaged(format!("{shown} has other bytes than its name says")));
         }
     }
-    if folder.join("manifests").is_dir() { Ok(()) } else { Err(damaged("it has no manifests".to_owned())) }
+    if folder.join("manifests").is_dir() { Ok(tiers) } else { Err(damaged("it has no manifests".to_owned())) }
+}
+
+/// Whether all that manifests of a bundle name lies in it: else whoever made the bundle could have files of
+/// this machine read into a layer.
+pub(super) fn stays_inside(project: &Project) -> Result<(), BundleError> {
+    let mut named: Vec<&Path> = Vec::new();
+    for distribution in &project.distributions {
+        for source in &distribution.archive.sources {
+            named.extend(source.signed_by.iter().map(|keyring| keyring.path.as_path()));
+            named.extend(source.folder.iter().map(|folder| folder.path.as_path()));
+        }
+        for tier in &distribution.tiers {
+            named.extend(tier.files.iter().filter_map(|file| match &file.content {
+                FileContent::Beside(path) => Some(path.as_path()),
+                FileContent::Text(_) => None,
+            }));
+            named.extend(tier.archives.iter().flat_map(|tarball| &tarball.uris).filter_map(|place| match place {
+                TarballPlace::Beside(path) => Some(path.as_path()),
+                TarballPlace::Uri(_) => None,
+            }));
+        }
+    }
+    match named.into_iter().find(|path| name_below(&project.root, path).is_none()) {
+        Some(path) => Err(BundleError::Outside { path: path.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// Copies, telling apart on which side it fails.

@@ -136,8 +136,8 @@ pub(super) struct LeftOut {
     code(debstrata::pipeline::unlisted),
     severity(Warning),
     help(
-        "the lock holds what the archive has replaced since, or somebody edited it: `debstrata lock --upgrade` takes \
-         what is listed"
+        "a lock may hold what the archive has replaced since, and an edited one would look the same: \
+         `debstrata lock --upgrade` takes what is listed"
     )
 )]
 pub(super) struct Unlisted {

@@ -1,11 +1,11 @@
 //! The chain of trust of a lock, checked again without the network: signatures over every InRelease that
 //! the cache still has, from there to the indexes, and from these to the locked .debs.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Failures, Workshop, errors::Unlisted};
+use super::{Failures, Workshop, errors::Unlisted, plan::packages_of};
 use crate::{
-    archive::{self, ArchiveError, Suites},
+    archive::{self, ArchiveError, Package, Suites},
     debian::Architecture,
     fetch::{FetchError, Fetcher},
     ground::{Event, Silent},
@@ -21,6 +21,7 @@ pub(super) fn verify(
     distribution: &Distribution,
     lock: &Lock,
     architectures: &[Architecture],
+    tiers: &[usize],
 ) -> Result<(), Failures> {
     let (suites, forgotten) = archive::reopen(&distribution.archive, &lock.suites, &workshop.cache, workshop.clock)?;
     for record in suites.records() {
@@ -33,23 +34,26 @@ pub(super) fn verify(
     }
     let fetcher = Fetcher::new(workshop.offline.clone(), workshop.cache.clone(), Arc::new(Silent))?;
     for architecture in architectures {
-        listed(workshop, &suites, &fetcher, *architecture, lock)?;
+        let of_tiers = tiers.iter().map(|tier| distribution.tiers[*tier].name.as_str());
+        let packages: BTreeMap<_, _> = of_tiers
+            .flat_map(|tier| packages_of(lock, *architecture, tier))
+            .map(|package| ((&*package.name, &*package.architecture), package))
+            .collect();
+        listed(workshop, &suites, &fetcher, *architecture, packages.into_values())?;
     }
     Ok(())
 }
 
-/// Looks every locked package of an architecture up in the indexes of the suites that were verified.
-fn listed(
+/// Looks the packages of some tiers up in the indexes of the suites that were verified.
+fn listed<'p>(
     workshop: &Workshop,
     suites: &Suites<'_>,
     fetcher: &Fetcher,
     architecture: Architecture,
-    lock: &Lock,
+    packages: impl Iterator<Item = &'p Package>,
 ) -> Result<(), Failures> {
     let verified: Vec<String> = suites.records().into_iter().map(|record| record.id).collect();
-    let locked = lock.architectures.get(&architecture);
-    let mut packages = locked.iter().flat_map(|inputs| inputs.packages.values()).map(|locked| &locked.package);
-    let mut of_suites = packages.by_ref().filter(|package| verified.iter().any(|id| *id == *package.from)).peekable();
+    let mut of_suites = packages.filter(|package| verified.iter().any(|id| *id == *package.from)).peekable();
     if of_suites.peek().is_none() {
         return Ok(());
     }

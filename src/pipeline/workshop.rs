@@ -5,7 +5,11 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use miette::Diagnostic;
 
-use super::{Failures, base::Bases, bundle::unpack_bundle};
+use super::{
+    Failures,
+    base::Bases,
+    bundle::{stays_inside, unpack_bundle},
+};
 use crate::{
     cache::Cache,
     fetch::{self, Fetcher},
@@ -50,10 +54,20 @@ pub struct Workshop {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) clock: Timestamp,
     pub(super) timestamp: Option<u64>,
+    /// What a bundle was made for.
+    bundled: Option<Vec<String>>,
     _scratch: Vec<tempfile::TempDir>,
 }
 
 impl Workshop {
+    /// The tiers that are asked for: where none is named, all, or what the bundle was made for.
+    pub fn asked<'a>(&'a self, named: &'a [String]) -> &'a [String] {
+        match &self.bundled {
+            Some(tiers) if named.is_empty() => tiers,
+            _ => named,
+        }
+    }
+
     /// Whether SOURCE_DATE_EPOCH gives layers other times than the manifest does.
     pub(super) fn overrides_timestamp(&self, distribution: &Distribution) -> bool {
         self.timestamp.is_some_and(|timestamp| timestamp != distribution.archive.timestamp)
@@ -67,14 +81,17 @@ impl Workshop {
     /// Reads the manifests and opens the cache.
     pub fn open(settings: Settings, observer: Arc<dyn Observer>) -> Result<(Self, Warnings), Failures> {
         let (mut root, mut folder) = (settings.root, settings.cache);
-        let mut scratch = Vec::new();
+        let (mut scratch, mut bundled) = (Vec::new(), None);
         if let Some(bundle) = &settings.bundle {
             let unpacked = Cache::scratch(&folder)?;
-            unpack_bundle(bundle, unpacked.path())?;
+            bundled = Some(unpack_bundle(bundle, unpacked.path())?);
             (root, folder) = (unpacked.path().to_owned(), unpacked.path().join("cache"));
             scratch.push(unpacked);
         }
         let loaded = manifest::load(&root)?;
+        if bundled.is_some() {
+            stays_inside(&loaded.project)?;
+        }
         let mut cache = Cache::open(&folder)?;
         if settings.fresh {
             let fresh = Cache::scratch(&folder)?;
@@ -97,6 +114,7 @@ impl Workshop {
             observer,
             clock: settings.clock,
             timestamp: settings.timestamp,
+            bundled,
             _scratch: scratch,
         };
         Ok((workshop, warnings))

@@ -88,7 +88,7 @@ fn a_damaged_bundle_is_refused() {
         }
         tar.into_inner().unwrap()
     };
-    use tar::EntryType::{Regular, Symlink};
+    use tar::EntryType::{GNULongName, Regular, Symlink, XHeader};
     let mark = ("debstrata-bundle", "1\n", Regular);
     let hex = "0".repeat(64);
     let zeros = format!("cache/downloads/00/{hex}");
@@ -109,6 +109,9 @@ fn a_damaged_bundle_is_refused() {
         (tar(&[mark, ("manifests/a", "", Regular), ("manifests/a", "", Regular)]), "manifests/a is there twice"),
         (tar(&[mark, ("cache/derived/made/x", "", Regular)]), "cache/derived/made/x is no download"),
         (tar(&[mark, (&zeros, "x", Regular)]), "has other bytes than its name says"),
+        (tar(&[mark, ("manifests/a", "", Regular), ("manifests/a/b", "", Regular)]), "manifests/a/b is there twice"),
+        (tar(&[mark, ("x", &"n".repeat(5000), GNULongName)]), "it has an endless name"),
+        (tar(&[mark, ("x", "path=y", XHeader)]), "x is no file"),
     ] {
         let bundle = world.path("damaged.tar");
         fs::write(&bundle, bytes).unwrap();
@@ -130,4 +133,47 @@ fn what_lies_outside_the_project_cannot_be_bundled() {
     world.build();
     world.run(&["bundle"]).exits(2).says(&["motd lies outside the project"]);
     assert!(!world.path("out/bundle.tar").exists());
+}
+
+#[test]
+fn a_bundle_reads_nothing_of_this_machine() {
+    let world = World::small();
+    world.build();
+    world.run(&["bundle"]).exits(0);
+    let secret = tempfile::tempdir().unwrap();
+    fs::write(secret.path().join("secret"), "secret\n").unwrap();
+    // Somebody edits what is bundled.
+    let bundle = fs::File::open(world.path("out/bundle.tar")).unwrap();
+    let mut evil = tar::Builder::new(Vec::new());
+    for entry in tar::Archive::new(bundle).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let (mut header, name) = (entry.header().clone(), entry.path().unwrap().into_owned());
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        if name.ends_with("top.toml") {
+            let up = "../".repeat(30);
+            let source = format!("{up}{}", secret.path().join("secret").strip_prefix("/").unwrap().display());
+            bytes.extend(format!("\n[[files]]\npath = '/stolen'\nsource = '{source}'\n").bytes());
+        }
+        header.set_size(bytes.len() as u64);
+        evil.append_data(&mut header, name, &*bytes).unwrap();
+    }
+    let path = world.path("evil.tar");
+    fs::write(&path, evil.into_inner().unwrap()).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    with_bundle(&world, &path, elsewhere.path(), &["build"]).exits(2).says(&["lies outside the project"]);
+    assert!(!elsewhere.path().join("out").exists());
+}
+
+#[test]
+fn a_bundle_of_some_tiers_is_used_for_these() {
+    let world = World::small();
+    world.build();
+    world.run(&["bundle", "base"]).exits(0);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let bundle = world.path("out/bundle.tar");
+    with_bundle(&world, &bundle, elsewhere.path(), &["build"]).exits(0).prints(&["test/base"]);
+    assert!(!elsewhere.path().join("out/test/amd64/top.tar.gz").exists());
+    with_bundle(&world, &bundle, elsewhere.path(), &["audit"]).exits(0).prints(&["equal: 1 layers"]);
+    with_bundle(&world, &bundle, elsewhere.path(), &["build", "top"]).exits(3);
 }

@@ -199,6 +199,11 @@ impl Registry {
         self.state().repos.get(repo).map(|repo| repo.tags.clone()).unwrap_or_default()
     }
 
+    /// Loses a tag, as nobody should.
+    pub fn lose_tag(&self, repo: &str, tag: &str) {
+        assert!(self.state().repos.get_mut(repo).unwrap().tags.remove(tag).is_some(), "{tag}");
+    }
+
     pub fn blob(&self, repo: &str, digest: &str) -> Option<Vec<u8>> {
         self.state().repos.get(repo)?.blobs.get(digest).cloned()
     }

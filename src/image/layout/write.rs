@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::{
-    Digest, LONGEST_DOCUMENT, LONGEST_INDEX, LONGEST_MARKER, LayoutError, Marker, VERSION, is_index, is_manifest,
-    open_blob, open_inside, parse, read_document,
+    DEEPEST, Digest, LONGEST_DOCUMENT, LONGEST_INDEX, LONGEST_MARKER, LayoutError, Marker, VERSION, is_index,
+    is_manifest, open_blob, open_inside, parse, read_document,
 };
 use crate::{
     ground::{Sha256, WriteError, read_at_most, sweep_stale, write_whole},
@@ -63,6 +63,12 @@ impl Session {
     /// There is something that is no layout, or one with a malformed index.json: found before any work.
     pub fn begin(root: &Path) -> Result<Self, LayoutError> {
         let blobs = blobs_folder(root);
+        // What is written must lie below the folder that was named.
+        for folder in [root.join("blobs"), blobs.clone()] {
+            if fs::symlink_metadata(&folder).is_ok_and(|found| found.is_symlink()) {
+                return Err(LayoutError::Link { path: folder });
+            }
+        }
         fs::create_dir_all(&blobs).map_err(|source| WriteError { path: blobs, source })?;
         let session = Self { root: root.to_owned(), folder: open(root)? };
         locked(root, session.folder.lock_shared())?;
@@ -151,7 +157,8 @@ impl Session {
     /// Takes out what refers to manifests that no name leads to any more.
     fn drop_orphans(&self, entries: &mut Vec<Descriptor>) {
         let mut alive = BTreeSet::new();
-        let readable = entries.iter().filter(|entry| name(entry).is_some()).all(|entry| self.mark(entry, &mut alive));
+        let readable =
+            entries.iter().filter(|entry| name(entry).is_some()).all(|entry| self.mark(entry, 0, &mut alive));
         if !readable {
             return;
         }
@@ -164,13 +171,15 @@ impl Session {
     }
 
     /// Adds what a descriptor leads to. Whether all of it could be read.
-    fn mark(&self, at: &Descriptor, alive: &mut BTreeSet<Digest>) -> bool {
+    fn mark(&self, at: &Descriptor, depth: usize, alive: &mut BTreeSet<Digest>) -> bool {
         if !alive.insert(at.digest) {
             return true;
         }
         if is_index(at) {
             let index = self.document::<Index>(at);
-            return index.is_ok_and(|index| index.manifests.iter().all(|below| self.mark(below, alive)));
+            // Deeper ones are nobody's: what they hold is not known, so nothing is removed.
+            return depth < DEEPEST
+                && index.is_ok_and(|index| index.manifests.iter().all(|below| self.mark(below, depth + 1, alive)));
         }
         if is_manifest(at) {
             let Ok(manifest) = self.document::<Manifest>(at) else { return false };
@@ -187,7 +196,7 @@ impl Session {
             return Ok(());
         }
         let mut alive = BTreeSet::new();
-        if !self.entries()?.iter().all(|entry| self.mark(entry, &mut alive)) {
+        if !self.entries()?.iter().all(|entry| self.mark(entry, 0, &mut alive)) {
             return Ok(());
         }
         let folder = blobs_folder(&self.root);

@@ -2,7 +2,7 @@
 //! end. What is there already is not sent.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -108,6 +108,13 @@ struct Document {
     artifact_type: Option<String>,
 }
 
+impl Document {
+    /// As a list of referrers has it.
+    fn referrer(&self) -> Descriptor {
+        Descriptor { artifact_type: self.artifact_type.clone(), ..self.descriptor.clone() }
+    }
+}
+
 /// Pushes images and all that they are made of. Blobs that the repositories `from`, of the same registry,
 /// have are mounted. Nothing is tagged before all of it is there.
 ///
@@ -149,6 +156,9 @@ pub fn push(
         // The fallback for a list of referrers is one tag that each of them is added to.
         let jobs = if refers { 1 } else { jobs };
         pushed.manifests.extend(each(jobs, &stage, |document| one(repository, document))?);
+        if refers {
+            repair(repository, &stage)?;
+        }
     }
     let mut tags: Vec<(&str, &Descriptor)> =
         wanted.iter().flat_map(|one| one.tags.iter().map(|tag| (tag.as_str(), &one.root))).collect();
@@ -170,6 +180,21 @@ pub fn push(
     Ok(pushed)
 }
 
+/// Lists again what a registry has, but does not tell of: a push may have ended between the two.
+fn repair(repository: &Repository, stage: &[&Document]) -> Result<(), RegistryError> {
+    let mut listed: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
+    for document in stage {
+        let Some(subject) = document.subject.as_ref().map(|subject| subject.digest) else { continue };
+        if let Entry::Vacant(new) = listed.entry(subject) {
+            new.insert(repository.referrers(&subject)?.into_iter().map(|one| one.digest).collect());
+        }
+        if !listed[&subject].contains(&document.descriptor.digest) {
+            repository.add_referrer(&subject, &document.referrer())?;
+        }
+    }
+    Ok(())
+}
+
 fn one(repository: &Repository, document: &Document) -> Result<PushedManifest, RegistryError> {
     let Descriptor { digest, media_type, .. } = &document.descriptor;
     let how = match repository.head_manifest(&digest.to_string())? {
@@ -177,9 +202,7 @@ fn one(repository: &Repository, document: &Document) -> Result<PushedManifest, R
         None => {
             let put = repository.put_manifest(&digest.to_string(), media_type, &document.bytes)?;
             if let Some(subject) = document.subject.as_ref().filter(|_| !put.lists_referrers) {
-                let mut referrer = document.descriptor.clone();
-                referrer.artifact_type = document.artifact_type.clone();
-                repository.add_referrer(&subject.digest, &referrer)?;
+                repository.add_referrer(&subject.digest, &document.referrer())?;
             }
             How::Sent
         }
