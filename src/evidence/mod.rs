@@ -12,6 +12,7 @@ mod origin;
 pub mod provenance;
 pub mod relations;
 pub mod sbom;
+pub mod see;
 pub mod table;
 pub mod verdict;
 pub mod why;
