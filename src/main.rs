@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         variables,
         clock: jiff::Timestamp::now(),
         terminal: std::io::stderr().is_terminal(),
+        interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
     };
     cli::run(surroundings)
 }

@@ -5,6 +5,7 @@ mod audit;
 mod build;
 mod bundle;
 mod check;
+mod explore;
 mod fit;
 mod lock;
 mod progress;
@@ -103,6 +104,8 @@ enum Verb {
     Check(check::Check),
     /// What the tiers are made of
     Show(show::Show),
+    /// Browse a tier in the terminal
+    Explore(explore::Explore),
     /// Bills of materials, licences and provenance of a tier
     Sbom(sbom::Sbom),
     /// How a package or a path came to be in a tier, or what keeps it out
@@ -132,6 +135,7 @@ pub fn run(surroundings: Surroundings) -> ExitCode {
         Verb::Audit(verb) => verb.run(&session),
         Verb::Check(verb) => verb.run(&session),
         Verb::Show(verb) => verb.run(&session),
+        Verb::Explore(verb) => verb.run(&session),
         Verb::Sbom(verb) => verb.run(&session),
         Verb::Why(verb) => verb.run(&session),
         Verb::Push(verb) => verb.run(&session),

@@ -3,6 +3,7 @@
 
 pub mod changes;
 mod error;
+pub mod explore;
 pub mod files;
 pub mod fit;
 pub mod kept_out;

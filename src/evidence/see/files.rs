@@ -2,7 +2,7 @@
 
 use super::{Item, Kind, Listing};
 use crate::{
-    evidence::table::{Align, bytes, table},
+    evidence::table::{Align, table},
     ground::printable,
 };
 
@@ -18,7 +18,7 @@ pub fn files(listing: &Listing) -> String {
     ];
     let row = |item: &Item| {
         let size = match item.kind {
-            Kind::File { size, .. } => bytes(size),
+            Kind::File { size, .. } => size.to_string(),
             _ => String::new(),
         };
         let to = match &item.kind {

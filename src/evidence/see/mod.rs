@@ -15,4 +15,5 @@ pub use listing::{Account, Item, Kind, Listing, Members, Origin, Owned, Place};
 pub use mermaid::mermaid;
 pub use outline::{Beside, outline};
 pub use svg::svg;
+pub(super) use tree::bar;
 pub use tree::{Branch, Sort, Tree, tree};

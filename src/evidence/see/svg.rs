@@ -11,9 +11,9 @@ use crate::{evidence::table::bytes, ground::printable};
 
 /// All lengths are in user units, a CSS pixel each.
 const MARGIN: usize = 28;
-const CARD: (usize, usize) = (214, 72);
+const CARD: (usize, usize) = (228, 72);
 /// Between columns, and between rows.
-const GAP: (usize, usize) = (46, 12);
+const GAP: (usize, usize) = (42, 12);
 /// What is above the cards of a family, and between families.
 const HEAD: usize = 44;
 const BETWEEN: usize = 26;
@@ -27,7 +27,7 @@ text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','Not
 .title{font-size:17px;font-weight:600}
 .name{font-size:14px;font-weight:600}
 .size{font-size:13px;font-weight:600}
-.small{font-size:11px}
+.small{font-size:11px;font-weight:400}
 .dim{fill:#59636e}
 .more{fill:#0969da}
 .edge{fill:none;stroke:#afb8c1;stroke-width:1.5}
@@ -157,7 +157,7 @@ fn card(out: &mut String, (x, y): (usize, usize), one: &Placed<'_>, largest: u64
         y + 21,
         escaped(&size),
         y + 37,
-        escaped(&short(&tier.summary, 34)),
+        escaped(&short(&tier.summary, 32)),
     );
     // A root tier adds all that it has.
     let counts = match one.depth {
