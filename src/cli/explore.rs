@@ -31,10 +31,7 @@ pub(super) struct Explore {
 /// The terminal does not do what it should.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("the terminal failed")]
-#[diagnostic(
-    code(debstrata::explore::terminal),
-    help("try another terminal; `debstrata show TIER --tree` needs none")
-)]
+#[diagnostic(code(debstrata::explore::terminal), help("try another terminal; `debstrata show TIER --tree` needs none"))]
 struct TerminalError(#[from] io::Error);
 
 impl Failure for TerminalError {

@@ -136,25 +136,13 @@ fn not_listed() -> String {
 }
 
 fn config(head: &str, config: &ShownConfig) -> String {
-    let ShownConfig {
-        user,
-        workdir,
-        entrypoint,
-        cmd,
-        env,
-        labels,
-        annotations,
-        volumes,
-        exposed_ports,
-        stop_signal,
-    } = config;
+    let ShownConfig { user, workdir, entrypoint, cmd, env, labels, annotations, volumes, exposed_ports, stop_signal } =
+        config;
     let one = |name: &str, value: &Option<String>| value.as_ref().map(|value| (name.to_owned(), plain(value)));
-    let list = |name: &str, value: &Option<Vec<String>>| {
-        value.as_ref().map(|value| (name.to_owned(), format!("{value:?}")))
-    };
-    let some = |name: &str, value: &[String]| {
-        Some((name.to_owned(), plain(&value.join(" ")))).filter(|_| !value.is_empty())
-    };
+    let list =
+        |name: &str, value: &Option<Vec<String>>| value.as_ref().map(|value| (name.to_owned(), format!("{value:?}")));
+    let some =
+        |name: &str, value: &[String]| Some((name.to_owned(), plain(&value.join(" ")))).filter(|_| !value.is_empty());
     let mut rows: Vec<(String, String)> = Vec::new();
     rows.extend(one("user", user));
     rows.extend(one("workdir", workdir));

@@ -23,9 +23,9 @@ pub struct Look {
 }
 
 /// Lines of the box with details, its frame included.
-const DETAILS: u16 = 6;
+const DETAILS: u16 = 7;
 /// Columns of the pane with layers, its frame included.
-const LAYERS: u16 = 30;
+const LAYERS: u16 = 27;
 /// Less room than this is said, not used.
 const LEAST: (u16, u16) = (50, 14);
 
@@ -47,7 +47,8 @@ const HELP: &[&str] = &[
 pub fn draw(frame: &mut Frame<'_>, model: &mut Model, look: Look) {
     let area = frame.area();
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        let text = format!("{} x {} is too small: {} x {} at least; q quits", area.width, area.height, LEAST.0, LEAST.1);
+        let text =
+            format!("{} x {} is too small: {} x {} at least; q quits", area.width, area.height, LEAST.0, LEAST.1);
         frame.render_widget(Paragraph::new(text), area);
         return;
     }
@@ -130,10 +131,10 @@ fn draw_layers(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         let style = stage.map_or_else(Style::new, |stage| of_stage(stage, look));
         let style = if at == chosen { style.add_modifier(Modifier::REVERSED) } else { style };
         buffer.set_style(area, style);
-        put(buffer, area, 0, 12, name, style);
-        put(buffer, area, 13, 8, &format!("{:>8}", bytes(*size)), style);
+        put(buffer, area, 0, 10, name, style);
+        put(buffer, area, 11, 8, &format!("{:>8}", bytes(*size)), style);
         if stage.is_some() {
-            put(buffer, area, 22, 6, &bar(*size, largest, 6), style);
+            put(buffer, area, 20, 5, &bar(*size, largest, 5), style);
         }
     }
     draw_packages(buffer, inner, rows.len() - top + 1, model);
@@ -148,8 +149,8 @@ fn draw_packages(buffer: &mut Buffer, area: Rect, from: usize, model: &Model) {
     put(buffer, head, 0, area.width, &format!("{} packages", packages.len()), bold());
     for (at, (package, size)) in packages.iter().enumerate() {
         let Some(area) = line(area, from + 1 + at) else { return };
-        put(buffer, area, 0, 17, &printable(package.name.as_bytes()), dim());
-        put(buffer, area, 18, 10, &format!("{:>10}", bytes(**size)), dim());
+        put(buffer, area, 0, 15, &printable(package.name.as_bytes()), dim());
+        put(buffer, area, 16, 9, &format!("{:>9}", bytes(**size)), dim());
     }
 }
 
@@ -158,9 +159,8 @@ fn draw_files(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         crate::evidence::see::Sort::Size => "by size",
         crate::evidence::see::Sort::Name => "by name",
     };
-    let of = model.only.map_or_else(String::new, |stage| {
-        format!("of {} ", printable(model.listing.tier(stage).as_bytes()))
-    });
+    let of =
+        model.only.map_or_else(String::new, |stage| format!("of {} ", printable(model.listing.tier(stage).as_bytes())));
     let inner = framed(buffer, area, format!(" Files {of}{order} "), model.pane == Pane::Files);
     let whole = model.tree.sizes.first().copied().unwrap_or(0);
     for (at, row) in model.rows.iter().enumerate().skip(model.top) {
@@ -221,11 +221,13 @@ fn draw_details(buffer: &mut Buffer, area: Rect, model: &Model) {
         Kind::Link(target) => format!("-> {}", printable(target)),
     };
     let layer = printable(listing.tier(item.stage).as_bytes());
+    let (origin, place) = origin(listing, item);
     let lines = [
         tail(&item.path.to_string(), inner.width.into()),
         format!("{}  {}  {about}", kind_and_mode(item), owner(listing, item)),
         format!("layer   {layer}"),
-        format!("origin  {}", origin(listing, item)),
+        format!("origin  {origin}"),
+        format!("        {place}"),
     ];
     for (number, text) in lines.iter().enumerate() {
         if let Some(area) = line(inner, number) {
@@ -234,24 +236,24 @@ fn draw_details(buffer: &mut Buffer, area: Rect, model: &Model) {
     }
 }
 
-/// What brought it: with the line of the manifest where there is one.
-fn origin(listing: &Listing, item: &Item) -> String {
+/// What brought it, and where the manifests say so.
+fn origin(listing: &Listing, item: &Item) -> (String, String) {
+    let tier = |stage: usize| printable(listing.tier(stage).as_bytes());
     match &item.origin {
         Origin::Package(number) => {
-            let Some(package) = listing.packages.get(*number) else { return String::new() };
+            let Some(package) = listing.packages.get(*number) else { return Default::default() };
             let name = format!("{} {} ({})", package.name, package.version, package.architecture);
-            let tier = printable(listing.tier(package.stage).as_bytes());
             let wish = match &package.wished {
                 Some(place) => format!("named in {place}"),
-                None => format!("a dependency in {tier}"),
+                None => format!("a dependency in {}", tier(package.stage)),
             };
-            format!("{}, {wish}", printable(name.as_bytes()))
+            (printable(name.as_bytes()), wish)
         }
         Origin::Generator { name, stage } => {
-            format!("made by {} in {}", printable(name.as_bytes()), printable(listing.tier(*stage).as_bytes()))
+            (format!("made by the generator {}", printable(name.as_bytes())), format!("for {}", tier(*stage)))
         }
-        Origin::Manifest { key, place } => format!("[[{}]] in {place}", printable(key.as_bytes())),
-        Origin::Implied => "a folder that something else lies in".to_owned(),
+        Origin::Manifest { key, place } => (format!("[[{}]]", printable(key.as_bytes())), place.to_string()),
+        Origin::Implied => ("a folder that something else lies in".to_owned(), String::new()),
     }
 }
 

@@ -32,7 +32,7 @@ pub fn files(listing: &Listing) -> String {
             kind_and_mode(item),
             owner(listing, item),
             size,
-            listing.tier(item.stage).to_owned(),
+            printable(listing.tier(item.stage).as_bytes()),
             listing.origin(item),
             format!("{}{to}", item.path),
         ]
@@ -75,6 +75,7 @@ pub fn kind_and_mode(item: &Item) -> String {
 pub fn owner(listing: &Listing, item: &Item) -> String {
     let user = listing.users.iter().find(|user| user.uid == item.uid).map(|user| &*user.name);
     let group = listing.groups.iter().find(|group| group.gid == item.gid).map(|group| &*group.name);
-    let named = |name: Option<&str>, number: u32| name.map_or_else(|| number.to_string(), |name| printable(name.as_bytes()));
+    let named =
+        |name: Option<&str>, number: u32| name.map_or_else(|| number.to_string(), |name| printable(name.as_bytes()));
     format!("{}:{}", named(user, item.uid), named(group, item.gid))
 }

@@ -15,11 +15,7 @@ pub fn mermaid(glance: &Glance) -> String {
             let size = tier.size.map_or_else(|| "not built".to_owned(), bytes);
             let line = format!("{}, {size}", packages(tier.packages));
             let number = one.number;
-            text.push_str(&format!(
-                "        d{at}t{number}[\"{}<br/>{}\"]\n",
-                quoted(&tier.name),
-                quoted(&line)
-            ));
+            text.push_str(&format!("        d{at}t{number}[\"{}<br/>{}\"]\n", quoted(&tier.name), quoted(&line)));
         }
         for one in &placed {
             for child in &one.children {

@@ -22,7 +22,9 @@ impl Listing {
         let mut out = Writer(Vec::new());
         out.list(&self.tiers, |out, name| out.text(name.as_bytes()));
         out.list(&self.packages, |out, package| {
-            [&package.name, &package.version, &package.architecture].into_iter().for_each(|text| out.text(text.as_bytes()));
+            [&package.name, &package.version, &package.architecture]
+                .into_iter()
+                .for_each(|text| out.text(text.as_bytes()));
             out.number(package.stage as u64);
             out.number(package.wished.is_some().into());
             package.wished.iter().for_each(|place| out.place(place));

@@ -11,9 +11,9 @@ use crate::{evidence::table::bytes, ground::printable};
 
 /// All lengths are in user units, a CSS pixel each.
 const MARGIN: usize = 28;
-const CARD: (usize, usize) = (228, 72);
+const CARD: (usize, usize) = (240, 72);
 /// Between columns, and between rows.
-const GAP: (usize, usize) = (42, 12);
+const GAP: (usize, usize) = (38, 12);
 /// What is above the cards of a family, and between families.
 const HEAD: usize = 44;
 const BETWEEN: usize = 26;
@@ -157,7 +157,7 @@ fn card(out: &mut String, (x, y): (usize, usize), one: &Placed<'_>, largest: u64
         y + 21,
         escaped(&size),
         y + 37,
-        escaped(&short(&tier.summary, 32)),
+        escaped(&short(&tier.summary, 34)),
     );
     // A root tier adds all that it has.
     let counts = match one.depth {

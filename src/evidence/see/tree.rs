@@ -130,7 +130,7 @@ pub fn tree(listing: &Listing, depth: usize) -> (Vec<Branch>, String) {
             Kind::File { .. } => ("file", String::new()),
             Kind::Link(target) => ("symlink", format!(" -> {}", printable(target))),
         };
-        let tiers: Vec<String> = stages.iter().map(|stage| listing.tier(*stage).to_owned()).collect();
+        let tiers: Vec<String> = stages.iter().map(|stage| printable(listing.tier(*stage).as_bytes())).collect();
         rows.push(vec![
             bytes(tree.sizes[number]),
             bar(tree.sizes[number], whole, 10),
@@ -160,8 +160,13 @@ pub fn tree(listing: &Listing, depth: usize) -> (Vec<Branch>, String) {
             waiting.push((*child, deep + 1, inner.clone(), joint));
         }
     }
-    let columns =
-        [("size", Align::Right), ("", Align::Left), ("files", Align::Right), ("tiers", Align::Left), ("path", Align::Left)];
+    let columns = [
+        ("size", Align::Right),
+        ("", Align::Left),
+        ("files", Align::Right),
+        ("tiers", Align::Left),
+        ("path", Align::Left),
+    ];
     (branches, table(&columns, &rows))
 }
 
