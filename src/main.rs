@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         clock: jiff::Timestamp::now(),
         now: jiff::Timestamp::now,
         terminal: std::io::stderr().is_terminal(),
+        interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
     };
     cli::run(surroundings)
 }

@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod diff;
 mod explain;
+mod explore;
 mod fit;
 mod fmt;
 mod lock;
@@ -117,6 +118,8 @@ enum Verb {
     Check(check::Check),
     /// What the tiers are made of
     Show(show::Show),
+    /// Browse a tier in the terminal
+    Explore(explore::Explore),
     /// Bills of materials, licences and provenance of a tier
     Sbom(sbom::Sbom),
     /// How a package or a path came to be in a tier, or what keeps it out
@@ -181,6 +184,7 @@ impl Verb {
             Self::Audit(verb) => verb.run(session),
             Self::Check(verb) => verb.run(session),
             Self::Show(verb) => verb.run(session),
+            Self::Explore(verb) => verb.run(session),
             Self::Why(verb) => verb.run(session),
             Self::New(verb) => verb.run(session),
             Self::Fmt(verb) => verb.run(session),

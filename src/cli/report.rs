@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Reporter {
     pub(super) progress: Arc<Progress>,
     json: bool,
+    /// Whether colours are wanted, and what is drawn on shows them.
+    pub(super) colours: bool,
 }
 
 impl Reporter {
@@ -52,7 +54,7 @@ impl Reporter {
             (_, true) => Loudness::Verbose,
             _ => Loudness::Normal,
         };
-        Self { progress: Arc::new(Progress::new(loudness, surroundings.terminal, render)), json: global.json }
+        Self { progress: Arc::new(Progress::new(loudness, surroundings.terminal, render)), json: global.json, colours }
     }
 
     /// Shows every failure; the exit status of the one that weighs most.

@@ -34,6 +34,8 @@ pub struct Surroundings {
     pub now: fn() -> Timestamp,
     /// Whether stderr is a terminal.
     pub terminal: bool,
+    /// Whether stdin and stdout are.
+    pub interactive: bool,
 }
 
 /// Something on the command line or in the environment that cannot be used.

@@ -147,6 +147,7 @@ pub(super) struct Plan<'a> {
 }
 
 /// One layer to be.
+#[derive(Clone)]
 pub(super) struct Step {
     /// Index of the tier.
     pub(super) tier: usize,

@@ -60,9 +60,9 @@ fn people_get_tables() {
     let world = World::small();
     world.run(&["show"]).exits(2).says(&["there is no lock"]);
     world.run(&["lock"]).exits(0);
-    world.run(&["show"]).exits(0).prints(&["test/top", "base <- top", "not built", "the tier top"]);
+    world.run(&["show"]).exits(0).prints(&["test amd64: ", "\nbase ", "\n└─ top ", "not built", "the tier top"]);
     world.build();
-    let run = world.run(&["show"]).exits(0).prints(&["test/base", "test/top"]);
+    let run = world.run(&["show"]).exits(0).prints(&["base", "└─ top"]);
     assert!(!run.stdout.contains("not built"), "{}", run.stdout);
     assert_eq!(run.stderr, "");
     let run = world.run(&["show", "top"]).exits(0);
@@ -130,4 +130,85 @@ fn architectures_are_built_by_name_or_all() {
     assert_eq!(world.run(&["show", "base", "--arch", "all", "--json"]).exits(0).json().as_array().unwrap().len(), 2);
     assert_eq!(world.run(&["show", "base", "--arch", "arm64", "--json"]).exits(0).json()["architecture"], "arm64");
     world.run(&["audit", "--arch", "amd64", "--arch", "arm64"]).exits(0).prints(&["2 layers"]);
+}
+
+#[test]
+fn a_page_tells_of_files_once_they_are_at_hand() {
+    let world = World::small();
+    world.edit("base.toml", "packages", "image = { user = '7', env = { A = 'b' }, cmd = ['x'] }\nusers = [{ name = 'app', uid = 7, gid = 7 }]\ngroups = [{ name = 'app', gid = 7 }]\npackages");
+    world.run(&["lock"]).exits(0);
+    let asked = world.asked();
+    let run = world.run(&["show", "top"]).exits(0);
+    run.prints(&["files and users are not known here", "A=b", "[\"x\"]"]);
+    assert_eq!(world.asked(), asked, "a page asks no network");
+    world.build();
+    let run = world.run(&["show", "top"]).exits(0);
+    run.prints(&["/usr/share/greeting/file", "greeting 1.0", "app", "kept"]);
+    let shown = world.run(&["show", "top", "--json"]).exits(0).json();
+    assert_eq!(shown["config"], json!({"user": "7", "cmd": ["x"], "env": {"A": "b"}}));
+    assert_eq!((&shown["parent"], &shown["users"][0]["name"]), (&json!("base"), &json!("app")));
+    assert!(shown["largest_files"].as_array().unwrap().iter().any(|file| file["path"] == "/usr/share/hello/file"));
+}
+
+#[test]
+fn files_and_folders_of_a_tier() {
+    let world = World::small();
+    world.run(&["lock"]).exits(0);
+    // What is not there yet is fetched.
+    let run = world.run(&["show", "top", "--files"]).exits(0);
+    let line = run.stdout.lines().find(|line| line.ends_with("/usr/share/greeting/file")).unwrap().to_owned();
+    let cells: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(cells, ["-rw-r--r--", "0:0", "13", "top", "greeting", "1.0", "/usr/share/greeting/file"]);
+    // Then it is remembered: no .deb is needed any more.
+    fs::remove_dir_all(world.path("cache/downloads")).unwrap();
+    assert_eq!(world.run(&["--offline", "show", "top", "--files"]).exits(0).stdout, run.stdout);
+    let tree = world.run(&["--offline", "show", "top", "--tree", "--depth", "3", "--json"]).exits(0).json();
+    let found = tree["tree"].as_array().unwrap().iter().find(|one| one["path"] == "/usr/share/hello").unwrap().clone();
+    assert_eq!((&found["size"], &found["files"], &found["tiers"]), (&json!(10), &json!(1), &json!(["base"])));
+    // A damaged memory is none.
+    let folder = world.path("cache/derived/see");
+    for entry in fs::read_dir(&folder).unwrap() {
+        fs::write(entry.unwrap().path(), "x").unwrap();
+    }
+    let again = world.run(&["show", "top", "--files"]).exits(0);
+    assert_eq!(again.stdout, run.stdout);
+    // Lines of JSON are the very ones that `sbom --files` would give.
+    let lines = world.run(&["show", "top", "--files", "--json"]).exits(0).stdout;
+    assert!(lines.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{lines}");
+    assert!(lines.contains("\"path\":\"/usr/share/greeting/file\""), "{lines}");
+    // An edit that moves a line is seen, though no layer changes.
+    world.edit("base.toml", "packages", "files = [{ path = '/a', text = 'x' }]\npackages");
+    world.run(&["show", "base", "--files"]).exits(0).prints(&["base.toml:2"]);
+    world.edit("base.toml", "files =", "# a comment\n\nfiles =");
+    world.run(&["show", "base", "--files"]).exits(0).prints(&["base.toml:4"]);
+}
+
+#[test]
+fn views_that_do_not_go_together() {
+    let world = World::small();
+    world.run(&["lock"]).exits(0);
+    for arguments in [
+        &["show", "--files"][..],
+        &["show", "--tree"],
+        &["show", "top", "--depth", "1"],
+        &["show", "top", "--tree", "--files"],
+        &["show", "top", "--graph", "png"],
+        &["show", "base", "top", "--files", "--json"],
+    ] {
+        world.run(arguments).exits(2);
+    }
+    world.run(&["explore", "top", "--arch", "amd64"]).exits(2).says(&["needs a terminal", "show TIER --tree"]);
+    world.run(&["explore", "top", "--json"]).exits(2).says(&["--tree --json"]);
+}
+
+#[test]
+fn the_tiers_at_a_glance() {
+    let world = World::small();
+    world.build();
+    world.run(&["show", "--graph"]).exits(0).prints(&["└─ top", "█"]);
+    world.run(&["show", "--graph", "mermaid"]).exits(0).prints(&["flowchart LR", "d0t0 --> d0t1"]);
+    world.run(&["show", "--graph", "svg"]).exits(0).prints(&["<svg ", ">top<", "2 packages (+1)"]);
+    // One that is named comes with those that it stands on.
+    let glance = world.run(&["show", "top", "--graph", "--json"]).exits(0).json();
+    assert_eq!(glance["families"][0]["tiers"][1]["parent"], "base");
 }
