@@ -112,7 +112,15 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
         let pick =
             picks.iter().find(|pick| workshop.project.distributions[pick.distribution].name == plan.distribution.name);
         let named = pick.map(|pick| pick.named.as_slice()).unwrap_or_default();
-        let mut one = One { workshop, plan, named, against: against.as_ref(), options, verdict: &mut verdict, diff_ids: BTreeMap::new() };
+        let mut one = One {
+            workshop,
+            plan,
+            named,
+            against: against.as_ref(),
+            options,
+            verdict: &mut verdict,
+            diff_ids: BTreeMap::new(),
+        };
         let images = one.images()?;
         let mut chain = Chain::new();
         for step in &plan.steps {

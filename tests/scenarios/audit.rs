@@ -211,7 +211,8 @@ fn docker(config: &[u8], layers: &[Vec<u8>]) -> Vec<u8> {
     let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
     let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": ["test:top"], "Layers": names }]);
     let layers = names.iter().map(String::as_str).zip(layers.iter().map(Vec::as_slice));
-    let ends = [("config.json", config), ("manifest.json", manifest.to_string().as_bytes())].map(|(n, b)| (n, b.to_vec()));
+    let ends =
+        [("config.json", config), ("manifest.json", manifest.to_string().as_bytes())].map(|(n, b)| (n, b.to_vec()));
     let ends = ends.iter().map(|(name, bytes)| (*name, bytes.as_slice()));
     archive(layers.chain(ends))
 }
@@ -320,7 +321,8 @@ fn config_of(layout: &std::path::Path, name: &str) -> Vec<u8> {
     oci.read(&oci.json(&oci.named(name).1)["config"]["digest"])
 }
 
-const IMAGE: &str = "image = { user = '7', env = { LD_PRELOAD = '/a' }, entrypoint = ['/x'], annotations = { n = 'v' } }\n";
+const IMAGE: &str =
+    "image = { user = '7', env = { LD_PRELOAD = '/a' }, entrypoint = ['/x'], annotations = { n = 'v' } }\n";
 
 /// `top`, its variants `nonroot` and (an overlay) `debug`, built as a layout alone.
 fn with_images() -> (World, Oci, String) {
@@ -383,7 +385,10 @@ fn configs_of_images_are_compared_in_every_part() {
             assert_eq!((&all[0]["detail"], &all[0]["tier"]), (&detail.into(), &format!("test/{name}").into()));
             // A foreign image's config is told, and is no difference.
             let parity = world.run(&[&arguments[..], &["--parity"]].concat()).exits(0).json();
-            assert_eq!(parity.to_string().contains(&format!("config, {detail}: ")), !["created", "history", "diff_ids"].contains(&detail));
+            assert_eq!(
+                parity.to_string().contains(&format!("config, {detail}: ")),
+                !["created", "history", "diff_ids"].contains(&detail)
+            );
             oci.set_index(&good);
         }
         // The same, written otherwise; other annotations; a layer that is not what its manifest says.

@@ -296,7 +296,10 @@ fn members(tar: impl Read) -> Option<Members> {
                     if piece.is_empty() {
                         return None;
                     }
-                    if left == size && !piece.trim_ascii_start().starts_with(b"{") && !piece.trim_ascii_start().starts_with(b"[") {
+                    if left == size
+                        && !piece.trim_ascii_start().starts_with(b"{")
+                        && !piece.trim_ascii_start().starts_with(b"[")
+                    {
                         keep = false;
                     }
                     if keep && room {

@@ -113,7 +113,8 @@ impl One<'_> {
                     if best.len() > 1 {
                         let names: Vec<_> = best.iter().take(10).map(|(_, _, image)| image.id.as_str()).collect();
                         let found = format!("{}: {}", best.len(), names.join(", "));
-                        let cause = format!("several images are called {name}, and readers do not agree on which it is");
+                        let cause =
+                            format!("several images are called {name}, and readers do not agree on which it is");
                         let finding = Finding::new(Field::Extra, "image", "one image", found).because(cause);
                         self.add(title, Some(&image.name), vec![finding], 1);
                     }
@@ -207,7 +208,8 @@ impl One<'_> {
             let title = format!("{}/{}", distribution.name, paired.planned.name);
             if self.options.parity {
                 for finding in findings {
-                    let text = format!("config, {}: composed {}, given {}", finding.detail, finding.expected, finding.found);
+                    let text =
+                        format!("config, {}: composed {}, given {}", finding.detail, finding.expected, finding.found);
                     self.verdict.summaries.push(Summary {
                         tier: title.clone(),
                         architecture: plan.architecture,
