@@ -16,6 +16,7 @@ use super::{
     packages::{Lack, check_digests, unpacked},
     plan::{Plan, Step, plan},
     pulled::pulled,
+    select::with_overlays,
     trust,
 };
 use crate::{
@@ -95,6 +96,14 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
             let folder = fetched.insert(pulled(workshop, reference, settings, &architectures)?);
             Some(found(folder.path(), picks)?)
         }
+    };
+    let widened;
+    let picks = match &against {
+        Some(against) if images::may_have_overlays(workshop, picks, against)? => {
+            widened = with_overlays(&workshop.project, picks.to_vec());
+            &*widened
+        }
+        _ => picks,
     };
     let read = |pick: &Pick| {
         let distribution = &workshop.project.distributions[pick.distribution];

@@ -17,7 +17,7 @@ use crate::{
     layer::Form,
     manifest::{Planned, images_on},
     outputs::{Outputs, docker_name, layout_name},
-    pipeline::Failures,
+    pipeline::{Failures, Pick, Workshop},
 };
 
 /// Images that lie together.
@@ -243,6 +243,52 @@ impl One<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether some image that is given may be one of ours with an overlay, by its name: such tiers are rebuilt
+/// where they are asked about.
+pub(super) fn may_have_overlays(workshop: &Workshop, picks: &[Pick], against: &Discovered) -> Result<bool, Failures> {
+    for pick in picks {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        let overlays: Vec<usize> = (0..distribution.tiers.len())
+            .filter(|tier| {
+                distribution.tiers[*tier].stands_for.as_ref().is_some_and(|one| pick.named.contains(&one.below))
+            })
+            .collect();
+        if overlays.is_empty() {
+            continue;
+        }
+        let meant = |images: &[GivenImage]| {
+            let mut tags = images.iter().flat_map(|image| &image.tags);
+            let variants: Vec<&str> = overlays
+                .iter()
+                .filter_map(|tier| Some(distribution.tiers[*tier].stands_for.as_ref()?.variant.as_str()))
+                .collect();
+            tags.any(|tag| variants.iter().any(|variant| tag.contains(variant)))
+        };
+        let folder = match against {
+            Discovered::Images(images) if meant(images) => return Ok(true),
+            Discovered::Outputs(folder) => folder,
+            _ => continue,
+        };
+        let outputs = Outputs::new(folder);
+        let layout = outputs.path(&layout_name(&distribution.name));
+        if layout.join(MARKER_NAME).exists()
+            && let Discovered::Images(images) = discover(&layout)?
+            && meant(&images)
+        {
+            return Ok(true);
+        }
+        let names = overlays.iter().flat_map(|tier| images_on(distribution, *tier, &Default::default()));
+        let there = |name: &str| {
+            let archive = |architecture| outputs.path(&docker_name(&distribution.name, architecture, name)).exists();
+            pick.architectures.iter().copied().any(archive)
+        };
+        if names.into_iter().any(|planned| there(&planned.name)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A layer of which only the content counts.
