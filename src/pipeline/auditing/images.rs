@@ -96,6 +96,7 @@ impl One<'_> {
             let fitting: Vec<&GivenImage> = source.images.iter().filter(|image| image.runs_on(&platform)).collect();
             let called: Vec<(u8, &str, &GivenImage)> =
                 fitting.iter().flat_map(|image| self.names(image, &every)).collect();
+            let mut any = false;
             for tier in self.named {
                 let mut found = false;
                 for ours in wanted.iter().filter(|ours| ours.tier == *tier) {
@@ -108,7 +109,7 @@ impl One<'_> {
                     best.retain(|(rank, ..)| Some(*rank) == least);
                     best.dedup_by(|one, other| one.2.id == other.2.id);
                     let Some((_, _, image)) = best.first() else { continue };
-                    found = true;
+                    (found, any) = (true, true);
                     let title = format!("{}/{name}", self.plan.distribution.name);
                     if best.len() > 1 {
                         let names: Vec<_> = best.iter().take(10).map(|(_, _, image)| image.id.as_str()).collect();
@@ -134,13 +135,18 @@ impl One<'_> {
                 }
                 let name = &self.plan.distribution.tiers[*tier].name;
                 // The other files of a folder of outputs speak for themselves.
-                if !source.alone && source.only.as_ref() != Some(name) {
+                if !source.alone {
                     continue;
                 }
                 let cause = match fitting.len() {
                     0 => "no image that is given is for this architecture".to_owned(),
                     _ => "no image that is given is called like this tier".to_owned(),
                 };
+                let finding = Finding::new(Field::Missing, "image", "an image", "none").because(cause);
+                self.add(format!("{}/{name}", self.plan.distribution.name), None, vec![finding], 1);
+            }
+            if let Some(name) = source.only.as_ref().filter(|_| !any) {
+                let cause = "the archive is called like this image, and has no image of this name and architecture";
                 let finding = Finding::new(Field::Missing, "image", "an image", "none").because(cause);
                 self.add(format!("{}/{name}", self.plan.distribution.name), None, vec![finding], 1);
             }
