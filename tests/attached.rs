@@ -257,6 +257,11 @@ fn an_image_of_a_registry_is_audited() {
     world.run(&["audit", "top", "--against", by_digest]).exits(0);
     world.run(&["audit", "top", "--against", &format!("{place}:none")]).exits(2).says(&["has no", "none"]);
     world.run(&["audit", "top", "--against", &format!("{place}:top"), "--offline"]).exits(2).says(&["--offline"]);
+    // The same layers, run otherwise.
+    world.edit("top.toml", "packages", "image = { user = \"7\" }\npackages");
+    let run = world.run(&["audit", "top", "--against", &format!("{place}:top")]).exits(1);
+    assert!(run.stdout.contains("config: content (User)"), "{}", run.stdout);
+    world.edit("top.toml", "image = { user = \"7\" }\n", "");
     // Another image under the same name.
     world.edit("top.toml", "packages", "symlinks = [{ path = \"/new\", target = \"x\" }]\npackages");
     world.run(&["build", "--format", "oci"]).exits(0);

@@ -12,7 +12,7 @@ use debstrata::{
     evidence::audit::{
         Alongside, Field, Report, compare,
         given::{Ceiling, Compression, Given},
-        images::{Against, GivenImage, discover},
+        images::{Against, Called, GivenImage, discover},
         parity, recompressed,
     },
     ground::{DiffId, RootPath, Sha256, Silent},
@@ -641,7 +641,7 @@ fn given(bytes: Vec<u8>) -> Given {
         let bytes = bytes.as_ref().clone();
         Ok(Box::new(std::io::Cursor::new(bytes)) as Box<dyn std::io::BufRead + Send>)
     };
-    Given { name: "given".to_owned(), media_type: None, size, open: Arc::new(open) }
+    Given { name: "given".to_owned(), media_type: None, size, claimed: None, open: Arc::new(open) }
 }
 
 /// What is said of a compressed layer: `None` for equal bytes.
@@ -863,7 +863,7 @@ fn docker_archives_plain_and_compressed() {
     for (name, bytes) in [("plain.tar", archive.clone()), ("packed.tar.gz", gz.finish().unwrap())] {
         let images = images(folder.path(), name, &bytes);
         let [image] = &images[..] else { panic!("{images:?}") };
-        assert!(image.is_called("cc") && !image.is_called("c"));
+        assert_eq!(image.tags, ["localhost/test:cc"]);
         assert_eq!(image.platform.as_ref().unwrap().architecture, "amd64");
         for layer in &image.layers {
             let mut tar = Vec::new();
@@ -880,6 +880,85 @@ fn docker_archives_plain_and_compressed() {
     std::fs::write(folder.path().join("lacking"), lacking).unwrap();
     assert!(discover(&folder.path().join("lacking")).unwrap_err().to_string().contains("lacks one/layer.tar"));
     assert!(discover(&folder.path().join("nowhere")).is_err());
+}
+
+#[test]
+fn members_that_several_readers_take_otherwise_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let s = Sample::new();
+    let refused = |name: &str, more: Vec<u8>, why: &str| {
+        let mut tar = docker_archive(&[("one/layer.tar", s.tar.clone())]);
+        tar.truncate(tar.len() - 1024);
+        tar.extend(more);
+        tar.resize(tar.len() + 1024, 0);
+        let path = folder.path().join(name);
+        std::fs::write(&path, tar).unwrap();
+        let error = discover(&path).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    };
+    refused("manifest", record(b'0', "manifest.json", 0o644, b"[]", ""), "it has manifest.json twice");
+    refused("prefixed", record(b'0', "./x/../manifest.json", 0o644, b"[]", ""), "it has manifest.json twice");
+    refused("config", record(b'0', "config.json", 0o644, b"{}", ""), "it has config.json twice");
+    refused("layer", record(b'0', "one/layer.tar", 0o644, b"", ""), "it has one/layer.tar twice");
+    refused("link", record(b'2', "one/layer.tar", 0o777, b"", "../two"), "it has one/layer.tar twice");
+}
+
+/// Many lines about one config of a compressed archive, which is read once for all of them.
+#[test]
+fn compressed_archives_are_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = serde_json::json!({ "Config": "config.json", "RepoTags": ["a:b"], "Layers": [] });
+    let manifest = serde_json::Value::from(vec![line; 4000]).to_string();
+    let mut tar = record(b'0', "big", 0o644, &vec![0; 32 << 20], "");
+    tar.extend(record(b'0', "config.json", 0o644, br#"{"architecture":"amd64","os":"linux"}"#, ""));
+    tar.extend(record(b'0', "manifest.json", 0o644, manifest.as_bytes(), ""));
+    tar.resize(tar.len() + 1024, 0);
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(&tar).unwrap();
+    assert_eq!(images(folder.path(), "many.tar.gz", &gz.finish().unwrap()).len(), 4000);
+}
+
+/// Indexes of 20,000 equal entries, three deep, come to one image.
+#[test]
+fn indexes_of_equal_entries_are_followed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("blobs/sha256")).unwrap();
+    let blob = |media: &str, bytes: &[u8]| {
+        let digest = Sha256::of(bytes).to_string();
+        std::fs::write(folder.path().join("blobs/sha256").join(&digest), bytes).unwrap();
+        serde_json::json!({ "mediaType": media, "digest": format!("sha256:{digest}"), "size": bytes.len() })
+    };
+    let config = blob("application/vnd.oci.image.config.v1+json", br#"{"architecture":"amd64","os":"linux"}"#);
+    let manifest = serde_json::json!({ "schemaVersion": 2, "config": config, "layers": [] });
+    let mut entry = blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());
+    for _ in 0..3 {
+        let index = serde_json::json!({ "schemaVersion": 2, "manifests": vec![entry; 20_000] }).to_string();
+        entry = blob("application/vnd.oci.image.index.v1+json", index.as_bytes());
+    }
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
+    std::fs::write(folder.path().join("index.json"), index).unwrap();
+    std::fs::write(folder.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let Against::Images(images) = discover(folder.path()).unwrap() else { panic!("a layout") };
+    assert_eq!(images.len(), 1);
+}
+
+#[test]
+fn names_of_images_are_taken_by_how_well_they_fit() {
+    let called = |image| Called { image, tier: "cc", docker: None };
+    for (tag, image, rank) in [
+        ("cc", "cc", Some(0)),
+        ("cc-nonroot", "cc-nonroot", Some(0)),
+        ("cc-nonroot", "cc", None),
+        ("registry.example.org/debian13:cc-nonroot", "cc-nonroot", Some(1)),
+        ("registry.example.org/debian13:cc-nonroot", "cc", None),
+        ("localhost/debian13/cc:nonroot", "cc-nonroot", Some(2)),
+        ("localhost/debian13/cc", "cc", Some(2)),
+        ("localhost:5000/cc@sha256:00", "cc", Some(2)),
+        ("localhost/cc:v1", "cc", Some(3)),
+        ("localhost/cc:v1", "c", None),
+    ] {
+        assert_eq!(called(image).rank(tag), rank, "{tag} {image}");
+    }
 }
 
 #[test]
@@ -904,7 +983,7 @@ fn a_foreign_image_is_compared_as_a_tree() {
             bytes
         })
         .collect();
-    let image = |layers: Vec<Given>| GivenImage { name: "foreign".into(), tags: Vec::new(), platform: None, layers };
+    let image = |layers: Vec<Given>| GivenImage { name: "foreign".into(), layers, ..GivenImage::default() };
     let (one, two) = dotted.split_at(6);
     let first = [one, &[record(b'0', "./etc/gone", 0o644, b"x", "")]].concat();
     let second = [two, &[record(b'0', "etc/.wh.gone", 0o644, b"", "")]].concat();

@@ -250,16 +250,19 @@ impl Layout {
         }
     }
 
-    fn path(&self, digest: Digest) -> PathBuf {
+    /// Where a blob lies.
+    pub fn path(&self, digest: Digest) -> PathBuf {
         blobs_folder(&self.root).join(digest.0.to_string())
     }
 }
 
-fn is_manifest(at: &Descriptor) -> bool {
+/// Whether a descriptor points at a manifest, OCI's or docker's.
+pub fn is_manifest(at: &Descriptor) -> bool {
     [MANIFEST, DOCKER_MANIFEST].contains(&&*at.media_type)
 }
 
-fn is_index(at: &Descriptor) -> bool {
+/// Whether a descriptor points at an index, OCI's or docker's.
+pub fn is_index(at: &Descriptor) -> bool {
     [INDEX, DOCKER_INDEX].contains(&&*at.media_type)
 }
 

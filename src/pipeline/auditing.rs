@@ -1,7 +1,9 @@
 //! `audit`: tiers rebuilt from the lock, into nothing, and compared.
 
+mod images;
+
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +16,7 @@ use super::{
     packages::{Lack, check_digests, unpacked},
     plan::{Plan, Step, plan},
     pulled::pulled,
+    select::with_overlays,
     trust,
 };
 use crate::{
@@ -27,9 +30,10 @@ use crate::{
         kept_out::place,
         verdict::{Difference, Summary, Verdict},
     },
-    ground::{Class, Failure, RootPath},
-    image::{Platform, reference::Reference, registry},
+    ground::{Class, DiffId, Failure, RootPath},
+    image::{reference::Reference, registry},
     layer::{self, Emitted, Form, NoStore, Sink, Tar},
+    manifest::Planned,
     outputs::Outputs,
     rootfs::{Entry, Origin},
 };
@@ -93,6 +97,14 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
             Some(found(folder.path(), picks)?)
         }
     };
+    let widened;
+    let picks = match &against {
+        Some(against) if images::may_have_overlays(workshop, picks, against)? => {
+            widened = with_overlays(&workshop.project, picks.to_vec());
+            &*widened
+        }
+        _ => picks,
+    };
     let read = |pick: &Pick| {
         let distribution = &workshop.project.distributions[pick.distribution];
         let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
@@ -109,13 +121,22 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
         let pick =
             picks.iter().find(|pick| workshop.project.distributions[pick.distribution].name == plan.distribution.name);
         let named = pick.map(|pick| pick.named.as_slice()).unwrap_or_default();
-        let mut one = One { workshop, plan, named, against: against.as_ref(), options, verdict: &mut verdict };
+        let mut one = One {
+            workshop,
+            plan,
+            named,
+            against: against.as_ref(),
+            options,
+            verdict: &mut verdict,
+            diff_ids: BTreeMap::new(),
+        };
         let images = one.images()?;
         let mut chain = Chain::new();
         for step in &plan.steps {
             // What came along unnamed is compared where there is something to compare with.
             let came_along = plan.tier(step).stands_for.is_some() && !named.contains(&step.tier);
-            if came_along && (plan.recorded(step).is_none() || against.is_some()) {
+            let asked = images.iter().any(|paired| plan.distribution.chain(paired.tier).contains(&step.tier));
+            if came_along && !asked && (plan.recorded(step).is_none() || against.is_some()) {
                 continue;
             }
             let composed = compose_tier(plan, step, &chain, &packages)?;
@@ -123,6 +144,7 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
             one.layer(step, &changes(plan, step, &chain), &images)?;
         }
         one.trees(&chain, &images)?;
+        one.configs(&images)?;
     }
     let opt_outs = locks.iter().flat_map(|(index, lock)| lock.opt_outs(&workshop.project.distributions[*index].name));
     verdict.opt_outs = opt_outs.collect();
@@ -141,11 +163,13 @@ fn found(path: &Path, picks: &[Pick]) -> Result<Discovered, Failures> {
     Ok(against)
 }
 
-/// How the image of a tier is compared.
-struct Paired<'a> {
-    /// The tier.
+/// How an image is compared.
+struct Paired {
+    /// The tier of its last layer.
     tier: usize,
-    image: &'a GivenImage,
+    /// What it should be.
+    planned: Planned,
+    image: GivenImage,
     /// The tiers of its layers; `None` where they are split otherwise.
     layers: Option<Vec<usize>>,
     /// How many layers of an image that others made lie below them.
@@ -161,6 +185,8 @@ struct One<'a> {
     against: Option<&'a Discovered>,
     options: &'a AuditOptions,
     verdict: &'a mut Verdict,
+    /// Of the layers that were rebuilt, by tier.
+    diff_ids: BTreeMap<usize, DiffId>,
 }
 
 impl<'a> One<'a> {
@@ -179,37 +205,8 @@ impl<'a> One<'a> {
         self.verdict.add(differences, count);
     }
 
-    /// Which image is which tier's.
-    fn images(&mut self) -> Result<Vec<Paired<'a>>, Failures> {
-        let Some(Discovered::Images(images)) = self.against else { return Ok(Vec::new()) };
-        let platform = Platform::of(self.plan.architecture);
-        let fitting: Vec<&GivenImage> = images.iter().filter(|image| image.runs_on(&platform)).collect();
-        let mut paired = Vec::new();
-        for tier in self.named {
-            let name = &self.plan.distribution.tiers[*tier].name;
-            let called = fitting.iter().find(|image| image.is_called(name)).copied();
-            let only = || (self.named.len() == 1 && fitting.len() == 1).then(|| fitting[0]);
-            let Some(image) = called.or_else(only) else {
-                let title = format!("{}/{name}", self.plan.distribution.name);
-                let cause = match fitting.len() {
-                    0 => "no image that is given is for this architecture".to_owned(),
-                    _ => "no image that is given is called like this tier".to_owned(),
-                };
-                let finding = Finding::new(Field::Missing, "image", "an image", "none").because(cause);
-                self.add(title, None, vec![finding], 1);
-                continue;
-            };
-            let chain: Vec<usize> = self.plan.distribution.chain(*tier);
-            let below = self.plan.ground(*tier).map_or(0, |ground| ground.base.layers.len());
-            let layers = (below + chain.len() == image.layers.len() && !self.options.parity).then_some(chain);
-            paired.push(Paired { tier: *tier, image, layers, below });
-        }
-        Ok(paired)
-    }
-
-    /// The layers that are given for a step; with each, whether it lies in an image whose config names its
-    /// diff_id.
-    fn given(&mut self, step: &Step, images: &[Paired<'_>]) -> Vec<Given> {
+    /// The layers that are given for a step.
+    fn given(&mut self, step: &Step, images: &[Paired]) -> Vec<Given> {
         match self.against {
             None => Vec::new(),
             Some(Discovered::Layer(given)) if self.named.contains(&step.tier) => vec![given.clone()],
@@ -219,29 +216,20 @@ impl<'a> One<'a> {
                 let paths = Form::ALL.map(|form| outputs.path(&self.plan.layer_name(step, form)));
                 let files: Vec<Given> =
                     paths.iter().filter(|path| path.exists()).map(|path| Given::file(path)).collect();
-                if files.is_empty() {
+                let in_images = of_images(step, images);
+                if files.is_empty() && in_images.is_empty() && !images.iter().any(|one| one.tier == step.tier) {
                     let cause = format!("{} has no layer of this tier", folder.display());
                     let finding = Finding::new(Field::Missing, "layer", "a file", "none").because(cause);
                     self.add(self.plan.title(step), None, vec![finding], 1);
                 }
-                files
+                files.into_iter().chain(in_images).collect()
             }
-            Some(Discovered::Images(_)) => {
-                let of_step = images.iter().filter_map(|paired| {
-                    let at = paired.layers.as_ref()?.iter().position(|tier| *tier == step.tier)?;
-                    paired.image.layers.get(paired.below + at).cloned()
-                });
-                let mut all: Vec<Given> = of_step.collect();
-                // Images of one layout share their layers.
-                all.sort_by(|one, other| one.name.cmp(&other.name));
-                all.dedup_by(|one, other| one.name == other.name);
-                all
-            }
+            Some(Discovered::Images(_)) => of_images(step, images),
         }
     }
 
     /// Emits a layer beside all that is given for it, and compares.
-    fn layer(&mut self, step: &Step, changes: &[(RootPath, Entry)], images: &[Paired<'_>]) -> Result<(), Failures> {
+    fn layer(&mut self, step: &Step, changes: &[(RootPath, Entry)], images: &[Paired]) -> Result<(), Failures> {
         let (plan, workshop) = (self.plan, self.workshop);
         let mtime = plan.mtime(workshop);
         let given = self.given(step, images);
@@ -262,9 +250,14 @@ impl<'a> One<'a> {
         let emitted = layer::emit(changes, mtime, &mut sinks, &NoStore, &*workshop.observer)?;
         drop(sinks);
         self.verdict.layers = self.verdict.layers.saturating_add(1);
-        self.recorded(step, &emitted);
+        self.diff_ids.insert(step.tier, emitted.diff_id);
+        // Came along for an image that has it.
+        if plan.tier(step).stands_for.is_none() || self.named.contains(&step.tier) || plan.recorded(step).is_some() {
+            self.recorded(step, &emitted);
+        }
         for ((compression, out), given) in alongside.into_iter().zip(&given) {
             self.verdict.compared = self.verdict.compared.saturating_add(1);
+            self.claimed(step, given)?;
             let parted = out.finish();
             if parted.is_none() && compression.form().is_some() {
                 continue;
@@ -297,6 +290,18 @@ impl<'a> One<'a> {
                 });
             }
             self.add(plan.title(step), Some(&given.name), report.findings, report.count);
+        }
+        Ok(())
+    }
+
+    /// A blob must have the digest that its manifest says.
+    fn claimed(&mut self, step: &Step, given: &Given) -> Result<(), Failures> {
+        let Some(claimed) = given.claimed else { return Ok(()) };
+        let digest = given.digest().map_err(|source| GivenError::Read { path: given.name.clone().into(), source })?;
+        if digest != claimed {
+            let finding = Finding::new(Field::Content, "digest", claimed.to_string(), digest.to_string());
+            let finding = finding.because("the blob has other bytes than its name and its manifest say");
+            self.add(self.plan.title(step), Some(&given.name), vec![finding], 1);
         }
         Ok(())
     }
@@ -336,11 +341,11 @@ impl<'a> One<'a> {
     }
 
     /// Compares whole trees with images whose layers are split otherwise.
-    fn trees(&mut self, chain: &Chain, images: &[Paired<'_>]) -> Result<(), Failures> {
+    fn trees(&mut self, chain: &Chain, images: &[Paired]) -> Result<(), Failures> {
         for paired in images.iter().filter(|paired| paired.layers.is_none()) {
             let Some(step) = self.plan.steps.iter().find(|step| step.tier == paired.tier) else { continue };
             let rootfs = &chain[&paired.tier].rootfs;
-            let (report, parity) = audit::parity(rootfs, &|origin| self.origin(origin), paired.image)?;
+            let (report, parity) = audit::parity(rootfs, &|origin| self.origin(origin), &paired.image)?;
             self.verdict.compared = self.verdict.compared.saturating_add(1);
             self.verdict.summaries.push(Summary {
                 tier: self.plan.title(step),
@@ -366,4 +371,17 @@ impl<'a> One<'a> {
             None => origin.to_string(),
         }
     }
+}
+
+/// The layers that images have of a step.
+fn of_images(step: &Step, images: &[Paired]) -> Vec<Given> {
+    let of_step = images.iter().filter_map(|paired| {
+        let at = paired.layers.as_ref()?.iter().position(|tier| *tier == step.tier)?;
+        paired.image.layers.get(paired.below + at).cloned()
+    });
+    let mut all: Vec<Given> = of_step.collect();
+    // Images of one layout share their layers.
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all.dedup_by(|one, other| one.name == other.name);
+    all
 }

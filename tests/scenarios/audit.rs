@@ -206,8 +206,18 @@ fn a_package_that_was_exchanged_in_the_lock_is_noticed() {
     assert!(!world.layer("base").contains_key("usr/share/hello/backdoor"));
 }
 
-/// `layers` as `docker save` packs them, for amd64.
-fn docker(layers: &[Vec<u8>]) -> Vec<u8> {
+/// `layers` as `docker save` packs them, with this config.
+fn docker(config: &[u8], layers: &[Vec<u8>]) -> Vec<u8> {
+    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
+    let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": ["test:top"], "Layers": names }]);
+    let layers = names.iter().map(String::as_str).zip(layers.iter().map(Vec::as_slice));
+    let ends =
+        [("config.json", config), ("manifest.json", manifest.to_string().as_bytes())].map(|(n, b)| (n, b.to_vec()));
+    let ends = ends.iter().map(|(name, bytes)| (*name, bytes.as_slice()));
+    archive(layers.chain(ends))
+}
+
+fn archive<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_ustar();
@@ -215,18 +225,17 @@ fn docker(layers: &[Vec<u8>]) -> Vec<u8> {
         header.set_mode(0o644);
         tar.append_data(&mut header, name, bytes).unwrap();
     };
-    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
-    names.iter().zip(layers).for_each(|(name, bytes)| add(name, bytes));
-    add("config.json", br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#);
-    let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": ["test:top"], "Layers": names }]);
-    add("manifest.json", manifest.to_string().as_bytes());
+    members.for_each(|(name, bytes)| add(name, bytes));
     tar.into_inner().unwrap()
 }
 
 #[test]
 fn one_layer_and_images_are_compared_too() {
     let world = World::small();
-    world.run(&["build", "--format", "tar,tar.gz"]).exits(0);
+    world.run(&["build", "--format", "tar,tar.gz,oci"]).exits(0);
+    let config = config_of(&world.out("test/oci"), "top");
+    fs::remove_dir_all(world.out("test/oci")).unwrap();
+    let docker = |layers: &[Vec<u8>]| docker(&config, layers);
     let read = |name: &str| fs::read(world.out("test/amd64").join(name)).unwrap();
     let given = world.path("given");
     let path = given.to_str().unwrap();
@@ -254,36 +263,273 @@ fn one_layer_and_images_are_compared_too() {
     assert_eq!(verdict["verdict"], "differs");
 }
 
-#[test]
-fn an_oci_layout_is_compared_too() {
-    let world = World::small();
-    world.build();
-    let layout = world.path("layout");
-    fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
-    let blob = |media: &str, bytes: &[u8]| {
-        let digest = debstrata::ground::Sha256::of(bytes).to_string();
-        fs::write(layout.join("blobs/sha256").join(&digest), bytes).unwrap();
-        serde_json::json!({ "mediaType": media, "digest": format!("sha256:{digest}"), "size": bytes.len() })
-    };
-    let layer = |name: &str| {
-        let bytes = fs::read(world.out("test/amd64").join(name)).unwrap();
-        blob("application/vnd.oci.image.layer.v1.tar+gzip", &bytes)
-    };
-    let config = blob(
-        "application/vnd.oci.image.config.v1+json",
-        br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#,
+/// A layout of built images, that can be altered.
+struct Oci(std::path::PathBuf);
+
+impl Oci {
+    fn read(&self, digest: &Value) -> Vec<u8> {
+        let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+        fs::read(self.0.join("blobs/sha256").join(hex)).unwrap()
+    }
+
+    fn json(&self, at: &Value) -> Value {
+        serde_json::from_slice(&self.read(&at["digest"])).unwrap()
+    }
+
+    /// A descriptor like `like` of a document that is then there.
+    fn put(&self, like: &Value, document: &Value) -> Value {
+        let bytes = document.to_string();
+        let digest = debstrata::ground::Sha256::of(bytes.as_bytes()).to_string();
+        fs::write(self.0.join("blobs/sha256").join(&digest), &bytes).unwrap();
+        let mut at = like.clone();
+        (at["digest"], at["size"]) = (format!("sha256:{digest}").into(), bytes.len().into());
+        at
+    }
+
+    fn index(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.0.join("index.json")).unwrap()).unwrap()
+    }
+
+    fn set_index(&self, index: &Value) {
+        fs::write(self.0.join("index.json"), index.to_string()).unwrap();
+    }
+
+    /// Its entry of this name, and the first manifest below that.
+    fn named(&self, name: &str) -> (usize, Value) {
+        let index = self.index();
+        let entries = index["manifests"].as_array().unwrap();
+        let of = |entry: &Value| entry["annotations"]["org.opencontainers.image.ref.name"] == name;
+        let at = entries.iter().position(of).unwrap();
+        match entries[at]["mediaType"].as_str().unwrap().contains("index") {
+            true => (at, self.json(&entries[at])["manifests"][0].clone()),
+            false => (at, entries[at].clone()),
+        }
+    }
+
+    /// Gives a name to another manifest.
+    fn name(&self, name: &str, manifest: &Value) {
+        let (mut index, (at, _)) = (self.index(), self.named(name));
+        let mut entry = manifest.clone();
+        entry["annotations"] = index["manifests"][at]["annotations"].clone();
+        index["manifests"][at] = entry;
+        self.set_index(&index);
+    }
+}
+
+fn config_of(layout: &std::path::Path, name: &str) -> Vec<u8> {
+    let oci = Oci(layout.to_owned());
+    oci.read(&oci.json(&oci.named(name).1)["config"]["digest"])
+}
+
+const IMAGE: &str =
+    "image = { user = '7', env = { LD_PRELOAD = '/a' }, entrypoint = ['/x'], annotations = { n = 'v' } }\n";
+
+/// `top`, its variants `nonroot` and (an overlay) `debug`, built as a layout alone.
+fn with_images() -> (World, Oci, String) {
+    let world = World::new(
+        [package("hello", "1.0"), package("greeting", "1.0"), package("tools", "1.0")],
+        &[
+            ("base", "packages = ['hello']"),
+            (
+                "top",
+                &format!(
+                    "parent = 'base'\npackages = ['greeting']\n{IMAGE}[variants.nonroot]\nuser = '65532'\n\
+                     [variants.debug]\noverlay = 'tools'\nentrypoint = ['/usr/bin/sh']\n"
+                ),
+            ),
+            ("tools", "parent = 'base'\npackages = ['tools']"),
+        ],
     );
-    let manifest = serde_json::json!({
-        "schemaVersion": 2, "config": config, "layers": [layer("base.tar.gz"), layer("top.tar.gz")]
-    });
-    let mut entry = blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());
-    entry["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": "top" });
-    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
-    fs::write(layout.join("index.json"), &index).unwrap();
-    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    let arguments = ["audit", "top", "--against", layout.to_str().unwrap()];
-    world.run(&arguments).exits(0).prints(&["2 given layers compared"]);
-    let altered = index.replace("sha256:", "sha256:0000");
-    fs::write(layout.join("index.json"), altered).unwrap();
+    world.run(&["build", "--format", "oci"]).exits(0);
+    let oci = Oci(world.out("test/oci"));
+    let path = oci.0.to_str().unwrap().to_owned();
+    (world, oci, path)
+}
+
+#[test]
+fn configs_of_images_are_compared_in_every_part() {
+    let (world, oci, path) = with_images();
+    let arguments = ["audit", "top", "--against", &path, "--json"];
+    world.run(&arguments).exits(0);
+    for name in ["top", "top-nonroot", "top-debug"] {
+        let good = oci.index();
+        let (_, at) = oci.named(name);
+        let manifest = oci.json(&at);
+        let config = oci.json(&manifest["config"]);
+        let cases: [(&str, &str, Value); 10] = [
+            ("/config/User", "User", "0".into()),
+            ("/config/Entrypoint", "Entrypoint", serde_json::json!(["/evil"])),
+            ("/config/Env", "Env LD_PRELOAD", serde_json::json!(["LD_PRELOAD=/evil"])),
+            ("/config/Cmd", "Cmd", serde_json::json!(["-c"])),
+            ("/config/OnBuild", "OnBuild", serde_json::json!(["RUN evil"])),
+            ("/created", "created", "2001-01-01T00:00:00Z".into()),
+            ("/history/0/created_by", "history", "me".into()),
+            ("/rootfs/diff_ids/0", "diff_ids", format!("sha256:{}", "5".repeat(64)).into()),
+            ("/author", "author", "me".into()),
+            ("/os.version", "os.version", "1".into()),
+        ];
+        for (pointer, detail, value) in cases {
+            let mut config = config.clone();
+            let (folder, key) = pointer.rsplit_once('/').unwrap();
+            match config.pointer_mut(folder).unwrap() {
+                Value::Array(list) => list[key.parse::<usize>().unwrap()] = value,
+                object => object[key] = value,
+            }
+            let mut manifest = manifest.clone();
+            manifest["config"] = oci.put(&manifest["config"], &config);
+            oci.name(name, &oci.put(&at, &manifest));
+            let verdict = world.run(&arguments).exits(1).json();
+            let all = verdict["differences"].as_array().unwrap();
+            assert_eq!(all.len(), 1, "{name} {detail}: {verdict}");
+            assert_eq!((&all[0]["entry"], &all[0]["field"]), (&"config".into(), &"content".into()), "{verdict}");
+            assert_eq!((&all[0]["detail"], &all[0]["tier"]), (&detail.into(), &format!("test/{name}").into()));
+            // A foreign image's config is told, and is no difference.
+            let parity = world.run(&[&arguments[..], &["--parity"]].concat()).exits(0).json();
+            assert_eq!(
+                parity.to_string().contains(&format!("config, {detail}: ")),
+                !["created", "history", "diff_ids"].contains(&detail)
+            );
+            oci.set_index(&good);
+        }
+        // The same, written otherwise; other annotations; a layer that is not what its manifest says.
+        let mut spaced = serde_json::to_string_pretty(&config).unwrap();
+        spaced.push('\n');
+        let digest = debstrata::ground::Sha256::of(spaced.as_bytes()).to_string();
+        fs::write(oci.0.join("blobs/sha256").join(&digest), &spaced).unwrap();
+        let mut other = manifest.clone();
+        (other["config"]["digest"], other["config"]["size"]) = (format!("sha256:{digest}").into(), spaced.len().into());
+        oci.name(name, &oci.put(&at, &other));
+        assert_eq!(world.run(&arguments).exits(1).json()["differences"][0]["detail"], "bytes");
+        let mut other = manifest.clone();
+        other["annotations"]["n"] = "w".into();
+        oci.name(name, &oci.put(&at, &other));
+        assert_eq!(world.run(&arguments).exits(1).json()["differences"][0]["detail"], "annotation n");
+        let mut other = manifest.clone();
+        let layer = other["layers"][0]["digest"].as_str().unwrap().replace("sha256:", "");
+        let lie = "6".repeat(64);
+        fs::copy(oci.0.join("blobs/sha256").join(layer), oci.0.join("blobs/sha256").join(&lie)).unwrap();
+        other["layers"][0]["digest"] = format!("sha256:{lie}").into();
+        oci.name(name, &oci.put(&at, &other));
+        assert_eq!(world.run(&arguments).exits(1).json()["differences"][0]["detail"], "digest");
+        oci.set_index(&good);
+    }
+}
+
+#[test]
+fn images_that_could_be_meant_as_well_are_differences() {
+    let (world, oci, path) = with_images();
+    let arguments = ["audit", "top", "--against", &path, "--json"];
+    let extra = |run: crate::world::Run| {
+        let verdict = run.exits(1).json();
+        let all = verdict["differences"].as_array().unwrap().clone();
+        assert!(all.iter().any(|one| one["field"] == "extra" && one["detail"] == "image"), "{verdict}");
+    };
+    let good = oci.index();
+    let (at, one) = oci.named("top");
+    let mut manifest = oci.json(&one);
+    manifest["annotations"] = serde_json::json!({ "n": "other" });
+    let named = |name: &str, manifest: &Value| {
+        let mut index = good.clone();
+        let mut entry = oci.put(&one, manifest);
+        entry["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": name });
+        index["manifests"].as_array_mut().unwrap().push(entry);
+        oci.set_index(&index);
+    };
+    // Of the same name.
+    named("top", &manifest);
+    extra(world.run(&arguments));
+    // It says of itself that it is something else, and tools run it as the image.
+    let mut artifact = manifest.clone();
+    artifact["artifactType"] = "application/x".into();
+    artifact["subject"] = one.clone();
+    named("top", &artifact);
+    extra(world.run(&arguments));
+    // What has no image's config is none.
+    artifact["config"]["mediaType"] = "application/vnd.oci.empty.v1+json".into();
+    named("top", &artifact);
+    world.run(&arguments).exits(0);
+    // An exact name goes before a part of one.
+    named("registry.example.org/top:1", &manifest);
+    world.run(&arguments).exits(0);
+    // Two for one platform in an index.
+    let mut platforms = oci.json(&good["manifests"][at]);
+    let second = oci.put(&platforms["manifests"][0], &manifest);
+    platforms["manifests"].as_array_mut().unwrap().push(second);
+    let mut index = good.clone();
+    index["manifests"][at] = oci.put(&index["manifests"][at], &platforms);
+    oci.set_index(&index);
+    extra(world.run(&arguments));
+
+    // Docker archives: two images of a tag, and members that readers do not agree on.
+    oci.set_index(&good);
+    let manifest = oci.json(&one);
+    let layers: Vec<Vec<u8>> =
+        manifest["layers"].as_array().unwrap().iter().map(|layer| oci.read(&layer["digest"])).collect();
+    let config = config_of(&oci.0, "top");
+    let given = world.path("given");
+    let arguments = ["audit", "top", "--against", given.to_str().unwrap(), "--json"];
+    let lines = |count: usize| {
+        let line = serde_json::json!({ "Config": "c", "RepoTags": ["test/top:latest"], "Layers": ["0", "1"] });
+        Value::from(vec![line; count]).to_string().into_bytes()
+    };
+    let write = |manifests: &[Vec<u8>]| {
+        let members = [("0", &*layers[0]), ("1", &*layers[1]), ("c", &*config)];
+        let manifests = manifests.iter().map(|bytes| ("manifest.json", bytes.as_slice()));
+        fs::write(&given, archive(members.into_iter().chain(manifests))).unwrap();
+    };
+    write(&[lines(1)]);
+    world.run(&arguments).exits(0);
+    write(&[lines(2)]);
+    extra(world.run(&arguments));
+    write(&[lines(1), lines(1)]);
+    world.run(&arguments).exits(2).says(&["is no usable image", "manifest.json twice"]);
+}
+
+#[test]
+fn layouts_and_archives_among_outputs_are_compared() {
+    let (world, oci, _) = with_images();
+    let out = world.path("out");
+    let arguments = ["audit", "top", "--against", out.to_str().unwrap()];
+    world.run(&arguments).exits(0).prints(&["equal: 3 layers", "3 given layers compared"]);
+    world.run(&["audit", "--against", out.to_str().unwrap()]).exits(0);
+    let (_, at) = oci.named("top-debug");
+    let manifest = oci.json(&at);
+    let mut config = oci.json(&manifest["config"]);
+    config["config"]["User"] = "0".into();
+    let mut other = manifest.clone();
+    other["config"] = oci.put(&manifest["config"], &config);
+    oci.name("top-debug", &oci.put(&at, &other));
+    world.run(&arguments).exits(1).prints(&["test/top-debug", "User"]);
+
+    fs::remove_dir_all(&out).unwrap();
+    world.run(&["build", "--format", "docker"]).exits(0);
+    for file in files(&out).iter().filter(|file| file.extension().is_some_and(|end| end == "gz")) {
+        fs::remove_file(file).unwrap();
+    }
+    world.run(&arguments).exits(0);
+    fs::copy(world.out("test/amd64/top.docker.tar"), world.out("test/amd64/top-nonroot.docker.tar")).unwrap();
+    world.run(&arguments).exits(1);
+    fs::remove_dir_all(&out).unwrap();
+    fs::create_dir(&out).unwrap();
+    world.run(&arguments).exits(1).prints(&["has no layer of this tier"]);
+}
+
+#[test]
+fn what_is_damaged_or_leads_out_is_no_layout() {
+    let (world, oci, path) = with_images();
+    let arguments = ["audit", "top", "--against", &path];
+    let good = fs::read_to_string(oci.0.join("index.json")).unwrap();
+    fs::write(oci.0.join("index.json"), good.replace("sha256:", "sha256:0000")).unwrap();
     world.run(&arguments).exits(2).says(&["is no usable image", "index.json"]);
+    fs::write(oci.0.join("index.json"), &good).unwrap();
+    fs::write(oci.0.join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
+    world.run(&arguments).exits(2).says(&["is no usable image", "2.0.0"]);
+    fs::write(oci.0.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let manifest = oci.json(&oci.named("top").1);
+    let layer = manifest["layers"][1]["digest"].as_str().unwrap().replace("sha256:", "");
+    let layer = oci.0.join("blobs/sha256").join(layer);
+    fs::rename(&layer, world.path("elsewhere")).unwrap();
+    world.run(&arguments).exits(2).says(&["is no usable image", "has no blob"]);
+    std::os::unix::fs::symlink(world.path("elsewhere"), &layer).unwrap();
+    world.run(&arguments).exits(2).says(&["is no usable image", "symbolic link"]);
 }

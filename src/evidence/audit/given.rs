@@ -40,6 +40,8 @@ pub struct Given {
     pub media_type: Option<String>,
     /// Bytes as given.
     pub size: u64,
+    /// SHA-256 that a manifest says its bytes have.
+    pub claimed: Option<Sha256>,
     /// Opens it.
     pub open: Opener,
 }
@@ -111,7 +113,7 @@ impl Given {
             let file = open_regular(&path)?;
             Ok(Box::new(io::BufReader::with_capacity(PIECE, file)) as Box<dyn BufRead + Send>)
         };
-        Self { name, media_type: None, size, open: Arc::new(open) }
+        Self { name, media_type: None, size, claimed: None, open: Arc::new(open) }
     }
 
     /// How it is compressed.

@@ -1,7 +1,7 @@
 //! Layers inside of what is given: docker archives and OCI image layouts.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read, Seek as _},
     path::{Path, PathBuf},
@@ -15,17 +15,26 @@ use super::{
     reader::{Item, Reader},
 };
 use crate::{
-    ground::{Class, Failure, Sha256, open_regular, printable, read_at_most},
+    ground::{Class, Failure, open_regular, printable},
     image::{
-        Digest, Platform,
-        spec::{Config, Index, Manifest, REF_NAME},
+        Descriptor, Digest, Platform,
+        layout::{LONGEST_DOCUMENT, Layout, LayoutError, is_index, is_manifest},
+        spec::{CONFIG, Config, REF_NAME, Texts},
     },
 };
 
-/// Bytes of one JSON document of an image (OCI distribution-spec: 4 MiB is what registries take).
-const DOCUMENT: u64 = 4 << 20;
+/// What docker calls a config.
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Bytes of all documents of a layout or archive that are held or read.
+const DOCUMENTS: u64 = 64 << 20;
+/// Bytes of the names and link targets of an archive.
+const MOST_NAMES: usize = 64 << 20;
 /// Images of one layout or archive.
 const MOST_IMAGES: usize = 4096;
+/// Entries of all indexes of a layout.
+const MOST_ENTRIES: usize = 200_000;
+/// Layers of all images of a layout or archive.
+const MOST_LAYERS_IN_ALL: usize = 100_000;
 /// Layers of one image; the kernel's overlayfs takes 500.
 const MOST_LAYERS: usize = 1024;
 /// Members of an archive.
@@ -81,16 +90,22 @@ impl Failure for GivenError {
 }
 
 /// One image that is given.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct GivenImage {
     /// Where it was found; fit to print.
     pub name: String,
+    /// What tells it from others beside it: the digest of its manifest, or its number in an archive.
+    pub id: String,
     /// What it is called there: `cc`, `localhost/debian13:cc`.
     pub tags: Vec<String>,
     /// For which platform, where it says so.
     pub platform: Option<Platform>,
     /// The root layer first.
     pub layers: Vec<Given>,
+    /// The bytes of its config.
+    pub config: Vec<u8>,
+    /// Those of its manifest, where it has one.
+    pub annotations: Option<Texts>,
 }
 
 /// What a path holds.
@@ -112,7 +127,7 @@ pub fn discover(path: &Path) -> Result<Against, GivenError> {
         if !path.join("oci-layout").is_file() {
             return Ok(Against::Outputs(path.to_owned()));
         }
-        return layout(path).map(Against::Images).map_err(broken);
+        return layout(path).map(Against::Images);
     }
     let given = Given::file(path);
     let compression = given.compression().map_err(read)?;
@@ -143,7 +158,6 @@ type Place = (u64, u64);
 
 /// The images of a docker archive; `None` where it is none.
 fn archive(given: &Given, path: &Path, compression: Compression) -> Result<Option<Vec<GivenImage>>, String> {
-    let text = |error: io::Error| error.to_string();
     let mut start = Vec::new();
     // Damaged compression is a matter of the layer that it then is.
     let open = || -> io::Result<Box<dyn Read>> { decoded((given.open)()?, compression) };
@@ -151,46 +165,54 @@ fn archive(given: &Given, path: &Path, compression: Compression) -> Result<Optio
         return Ok(None);
     }
     let Ok(tar) = open() else { return Ok(None) };
-    let Some((places, links, documents)) = members(Ceiling::new(tar, given.ceiling())) else { return Ok(None) };
-    let Some(manifest) = documents.get("manifest.json") else { return Ok(None) };
+    let Some(members) = members(Ceiling::new(tar, given.ceiling())) else { return Ok(None) };
+    let Some(manifest) = members.documents.get(MANIFEST_NAME) else { return Ok(None) };
     let Ok(lines) = serde_json::from_slice::<Vec<Line>>(manifest) else { return Ok(None) };
+    members.once(MANIFEST_NAME)?;
     if lines.len() > MOST_IMAGES {
         return Err(format!("it has more than {MOST_IMAGES} images"));
     }
+    if lines.iter().map(|line| line.layers.len()).sum::<usize>() > MOST_LAYERS_IN_ALL {
+        return Err(format!("its images have more than {MOST_LAYERS_IN_ALL} layers"));
+    }
     let mut images = Vec::new();
-    for line in lines {
+    let mut held = 0_u64;
+    for (number, line) in lines.into_iter().enumerate() {
+        // Members are known without `./`.
+        let own = |name: &str| plain(name).ok_or_else(|| format!("{name} leads out of it"));
+        let layers = line.layers.iter().map(|name| own(name)).collect::<Result<Vec<_>, _>>()?;
+        let line = Line { config: own(&line.config)?, layers, ..line };
         if line.layers.len() > MOST_LAYERS {
             return Err(format!("{} has more than {MOST_LAYERS} layers", line.config));
         }
         let mut layers = Vec::new();
         for layer in &line.layers {
-            // `docker save` of old put links in the place of layers that were there already.
-            let target = links.get(layer).and_then(|target| beside(layer, target));
-            let place = places.get(layer).or_else(|| places.get(target.as_deref()?)).copied();
-            let place = place.ok_or_else(|| format!("it lacks {layer}"))?;
-            layers.push(member(given, path, compression, layer, place));
+            layers.push(member(given, path, compression, layer, members.place(layer)?));
         }
-        let platform = match places.get(&line.config) {
-            Some((_, size)) if *size > DOCUMENT => return Err(format!("{} is too long", line.config)),
-            Some(place) => {
-                let mut bytes = (member(given, path, compression, &line.config, *place).open)().map_err(text)?;
-                platform(&read_at_most(&mut bytes, DOCUMENT).map_err(text)?)
-            }
-            None => return Err(format!("it lacks {}", line.config)),
+        let (_, size) = members.place(&line.config)?;
+        let config = match members.documents.get(&line.config) {
+            Some(config) => config.clone(),
+            None if size > LONGEST_DOCUMENT => return Err(format!("{} is too long", line.config)),
+            None if members.full => return Err(format!("its documents have more than {DOCUMENTS} bytes")),
+            None => return Err(format!("{} is no config", line.config)),
         };
+        held = held.saturating_add(size);
+        if held > DOCUMENTS {
+            return Err(format!("its configs have more than {DOCUMENTS} bytes"));
+        }
         let tags = line.repo_tags.unwrap_or_default();
         let name = tags.first().unwrap_or(&line.config);
         let name = format!("{}, {}", given.name, printable(name.as_bytes()));
-        images.push(GivenImage { name, tags, platform, layers });
+        let platform = platform(&config);
+        images.push(GivenImage { name, id: number.to_string(), tags, platform, layers, config, annotations: None });
     }
     Ok(Some(images))
 }
 
-/// `a/layer.tar` and `../b/layer.tar`: `b/layer.tar`.
-fn beside(path: &str, target: &str) -> Option<String> {
-    let mut names: Vec<&str> = path.split('/').collect();
-    names.pop();
-    for name in target.split('/') {
+/// The parts of a path without `.` and `..`; `None` where it leads out.
+fn plain(path: &str) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
         match name {
             ".." => drop(names.pop()?),
             "." | "" => {}
@@ -200,52 +222,105 @@ fn beside(path: &str, target: &str) -> Option<String> {
     Some(names.join("/"))
 }
 
-type Members = (BTreeMap<String, Place>, BTreeMap<String, String>, BTreeMap<String, Vec<u8>>);
+const MANIFEST_NAME: &str = "manifest.json";
 
-/// The files, links and small JSON documents of an archive; `None` where it is none, or damaged.
+/// What an archive has, by name.
+#[derive(Default)]
+struct Members {
+    places: BTreeMap<String, Place>,
+    links: BTreeMap<String, String>,
+    /// Small members that begin like JSON.
+    documents: BTreeMap<String, Vec<u8>>,
+    /// Not all of them were kept.
+    full: bool,
+    /// Names that several members have.
+    twice: BTreeSet<String>,
+}
+
+impl Members {
+    /// Readers of archives do not agree on which of several members counts.
+    fn once(&self, name: &str) -> Result<(), String> {
+        match self.twice.contains(name) {
+            true => Err(format!("it has {name} twice")),
+            false => Ok(()),
+        }
+    }
+
+    fn place(&self, name: &str) -> Result<Place, String> {
+        self.once(name)?;
+        // `docker save` of old put links in the place of layers that were there already.
+        let target = self.links.get(name).map_or(name, String::as_str);
+        self.once(target)?;
+        self.places.get(target).copied().ok_or_else(|| format!("it lacks {name}"))
+    }
+}
+
+/// The members of an archive; `None` where it is none, or damaged.
 fn members(tar: impl Read) -> Option<Members> {
-    let (mut places, mut links, mut documents) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut members = Members::default();
+    let (mut count, mut names, mut held) = (0_usize, 0_usize, 0_u64);
     let mut reader = Reader::new(tar);
     loop {
         match reader.next(|_| false) {
             Item::Entry(head) => {
-                let name = String::from_utf8(head.name.clone()).ok()?;
-                let name = name.trim_start_matches("./").to_owned();
                 // An archive of images has few members, and a layer some thousands.
-                if places.len() > MOST_MEMBERS {
+                count = count.saturating_add(1);
+                names = names.saturating_add(head.name.len()).saturating_add(head.link.len());
+                if count > MOST_MEMBERS || names > MOST_NAMES {
                     return None;
                 }
+                let name = plain(std::str::from_utf8(&head.name).ok()?)?;
+                let known = members.places.contains_key(&name) || members.links.contains_key(&name);
+                if known {
+                    members.twice.insert(name.clone());
+                }
                 if matches!(head.kind, b'1' | b'2') {
-                    links.insert(name, String::from_utf8(head.link.clone()).ok()?);
+                    let link = std::str::from_utf8(&head.link).ok()?;
+                    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    let target = match head.kind {
+                        b'1' => plain(link),
+                        _ => plain(&format!("{folder}/{link}")),
+                    };
+                    // One that leads out leads to no member.
+                    members.links.insert(name, target.unwrap_or_default());
                     continue;
                 }
                 let size = if head.kind == b'5' { 0 } else { head.size? };
                 let at = reader.blocks.at;
-                let mut left = size;
-                let keep = name == "manifest.json" && size <= DOCUMENT;
+                let room = name == MANIFEST_NAME || held.saturating_add(size) <= DOCUMENTS;
+                let mut keep = size <= LONGEST_DOCUMENT && !known;
                 let mut kept = Vec::new();
+                let mut left = size;
                 while left > 0 {
                     let piece = reader.blocks.take(left);
                     if piece.is_empty() {
                         return None;
                     }
-                    if keep {
+                    if left == size
+                        && !piece.trim_ascii_start().starts_with(b"{")
+                        && !piece.trim_ascii_start().starts_with(b"[")
+                    {
+                        keep = false;
+                    }
+                    if keep && room {
                         kept.extend_from_slice(piece);
                     }
                     left = left.saturating_sub(piece.len() as u64);
                 }
                 reader.padding(size);
-                if keep {
-                    documents.insert(name.clone(), kept);
+                if keep && room {
+                    held = held.saturating_add(size);
+                    members.documents.insert(name.clone(), kept);
                 }
+                members.full |= keep && !room;
                 if head.kind != b'5' {
-                    places.insert(name, (at, size));
+                    members.places.insert(name, (at, size));
                 }
             }
             Item::Zeros { .. } => {}
             Item::Garbage { .. } => return None,
             Item::End { .. } if reader.blocks.fault.is_some() => return None,
-            Item::End { .. } => return Some((places, links, documents)),
+            Item::End { .. } => return Some(members),
         }
     }
 }
@@ -276,97 +351,185 @@ fn member(given: &Given, path: &Path, compression: Compression, name: &str, (at,
         name: format!("{}, {}", given.name, printable(name.as_bytes())),
         media_type: None,
         size,
+        claimed: None,
         open: Arc::new(opener),
     }
 }
 
 /// The images of an OCI image layout (image-layout.md).
-fn layout(folder: &Path) -> Result<Vec<GivenImage>, String> {
-    let index = read_document(&folder.join("index.json"))?;
-    let index: Index = serde_json::from_slice(&index).map_err(|error| format!("index.json: {error}"))?;
-    let mut images = Vec::new();
-    images_of(folder, index, &[], None, 0, &mut images)?;
+fn layout(folder: &Path) -> Result<Vec<GivenImage>, GivenError> {
+    let broken = |what: String| GivenError::Image { path: folder.to_owned(), what };
+    let told = |error: LayoutError| match error {
+        LayoutError::Read { path, source } => GivenError::Read { path, source },
+        error => broken(printable(error.to_string().as_bytes())),
+    };
+    let layout = Layout::open(folder).map_err(told)?;
+    let mut walk = Walk { layout: &layout, images: Vec::new(), seen: BTreeSet::new(), entries: 0, read: 0, layers: 0 };
+    walk.all(layout.entries(), &[], None, 0).map_err(|fault| match fault {
+        Fault::Layout(error) => told(error),
+        Fault::TooMuch(what) => broken(what),
+    })?;
+    let images = walk.images;
+    let mut checked = BTreeSet::new();
+    for image in &images {
+        for digest in image.layers.iter().filter_map(|layer| layer.claimed) {
+            if !checked.insert(digest) {
+                continue;
+            }
+            // It must be there, behind no link. What it holds is compared, and hashed, where it counts.
+            match layout.open_blob(&Descriptor { digest: Digest(digest), ..Descriptor::of("", b"") }) {
+                Ok(_) | Err(LayoutError::Damaged { .. }) => {}
+                Err(error) => return Err(told(error)),
+            }
+        }
+    }
     Ok(images)
 }
 
-fn read_document(path: &Path) -> Result<Vec<u8>, String> {
-    let name = || path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    open_regular(path).and_then(|file| read_at_most(file, DOCUMENT)).map_err(|error| format!("{}: {error}", name()))
+enum Fault {
+    Layout(LayoutError),
+    TooMuch(String),
 }
 
-fn blob(folder: &Path, digest: &Digest) -> PathBuf {
-    folder.join("blobs/sha256").join(digest.0.to_string())
-}
-
-fn document(folder: &Path, digest: &Digest) -> Result<Vec<u8>, String> {
-    let bytes = read_document(&blob(folder, digest))?;
-    if Sha256::of(&bytes) != digest.0 {
-        return Err(format!("the blob {digest} has other bytes than its name says"));
+impl From<LayoutError> for Fault {
+    fn from(error: LayoutError) -> Self {
+        Self::Layout(error)
     }
-    Ok(bytes)
 }
 
-fn images_of(
-    folder: &Path,
-    index: Index,
-    tags: &[String],
-    platform: Option<&Platform>,
-    depth: usize,
-    images: &mut Vec<GivenImage>,
-) -> Result<(), String> {
-    for entry in index.manifests {
-        if images.len() >= MOST_IMAGES {
-            return Err(format!("it has more than {MOST_IMAGES} images"));
+/// What the entries of an index inherit: the names of what it is in, and a platform.
+type Seen = (Digest, Vec<String>, Option<Platform>);
+
+/// A way through the indexes of a layout, each of them looked at once under each name.
+struct Walk<'a> {
+    layout: &'a Layout,
+    images: Vec<GivenImage>,
+    seen: BTreeSet<Seen>,
+    entries: usize,
+    read: u64,
+    layers: usize,
+}
+
+impl Walk<'_> {
+    /// Counts bytes that are about to be read.
+    fn reads(&mut self, at: &Descriptor) -> Result<(), Fault> {
+        self.read = self.read.saturating_add(at.size);
+        match self.read > DOCUMENTS {
+            true => Err(Fault::TooMuch(format!("its indexes, manifests and configs have more than {DOCUMENTS} bytes"))),
+            false => Ok(()),
         }
-        let mut tags = tags.to_vec();
-        tags.extend(entry.annotations.get(REF_NAME).cloned());
-        let bytes = document(folder, &entry.digest)?;
-        let platform = entry.platform.as_ref().or(platform);
-        let kind: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        if kind.get("manifests").is_some() {
-            if depth >= DEEPEST {
-                return Err("its indexes lie too deep in each other".to_owned());
+    }
+
+    fn all(
+        &mut self,
+        entries: &[Descriptor],
+        tags: &[String],
+        platform: Option<&Platform>,
+        depth: usize,
+    ) -> Result<(), Fault> {
+        for entry in entries {
+            self.entries = self.entries.saturating_add(1);
+            if self.entries > MOST_ENTRIES {
+                return Err(Fault::TooMuch(format!("its indexes have more than {MOST_ENTRIES} entries")));
             }
-            let index: Index = serde_json::from_value(kind).map_err(|error| error.to_string())?;
-            images_of(folder, index, &tags, platform, depth.saturating_add(1), images)?;
-            continue;
+            let mut tags = tags.to_vec();
+            tags.extend(entry.annotations.get(REF_NAME).cloned());
+            let platform = entry.platform.as_ref().or(platform);
+            if !self.seen.insert((entry.digest, tags.clone(), platform.cloned())) {
+                continue;
+            }
+            if is_index(entry) {
+                if depth >= DEEPEST {
+                    return Err(Fault::TooMuch("its indexes lie too deep in each other".to_owned()));
+                }
+                self.reads(entry)?;
+                let index = self.layout.index(entry)?;
+                self.all(&index.manifests, &tags, platform, depth.saturating_add(1))?;
+            } else if is_manifest(entry) {
+                self.image(entry, tags, platform)?;
+            }
         }
-        let manifest: Manifest = serde_json::from_value(kind).map_err(|error| error.to_string())?;
-        // Bills of materials and provenance lie there too.
-        if manifest.artifact_type.is_some() || manifest.subject.is_some() {
-            continue;
+        Ok(())
+    }
+
+    fn image(&mut self, entry: &Descriptor, tags: Vec<String>, platform: Option<&Platform>) -> Result<(), Fault> {
+        self.reads(entry)?;
+        let manifest = self.layout.manifest(entry)?;
+        // Bills of materials and provenance lie there too. What has an image's config runs as an image,
+        // whatever else it says of itself.
+        if ![CONFIG, DOCKER_CONFIG].contains(&&*manifest.config.media_type) {
+            return Ok(());
         }
-        if manifest.layers.len() > MOST_LAYERS {
-            return Err(format!("{} has more than {MOST_LAYERS} layers", entry.digest));
+        self.layers = self.layers.saturating_add(manifest.layers.len());
+        if manifest.layers.len() > MOST_LAYERS || self.layers > MOST_LAYERS_IN_ALL {
+            return Err(Fault::TooMuch(format!("{} has more than {MOST_LAYERS} layers", entry.digest)));
         }
-        let config = document(folder, &manifest.config.digest)?;
+        if self.images.len() >= MOST_IMAGES {
+            return Err(Fault::TooMuch(format!("it has more than {MOST_IMAGES} images")));
+        }
+        self.reads(&manifest.config)?;
+        let config = self.layout.read(&manifest.config, LONGEST_DOCUMENT)?;
         let platform = platform.cloned().or_else(|| self::platform(&config));
-        let layer = |layer: &crate::image::Descriptor| {
-            let mut given = Given::file(&blob(folder, &layer.digest));
+        let layer = |layer: &Descriptor| {
+            let mut given = Given::file(&self.layout.path(layer.digest));
             given.media_type = Some(layer.media_type.clone());
+            given.claimed = Some(layer.digest.0);
             given
         };
         let name = tags.first().map_or_else(|| entry.digest.to_string(), Clone::clone);
-        images.push(GivenImage {
-            name: format!("{}, {}", printable(folder.as_os_str().as_encoded_bytes()), printable(name.as_bytes())),
+        let folder = printable(self.layout.root().as_os_str().as_encoded_bytes());
+        self.images.push(GivenImage {
+            name: format!("{folder}, {}", printable(name.as_bytes())),
+            id: entry.digest.to_string(),
             tags,
             platform,
             layers: manifest.layers.iter().map(layer).collect(),
+            config,
+            annotations: Some(manifest.annotations),
         });
+        Ok(())
     }
-    Ok(())
+}
+
+/// What an image of ours may be called.
+#[derive(Debug, Clone, Copy)]
+pub struct Called<'a> {
+    /// As in layouts: `cc-nonroot`.
+    pub image: &'a str,
+    /// Its tier: `cc`.
+    pub tier: &'a str,
+    /// As docker has it: `debian13/cc:nonroot`; `None` where it has no word for it.
+    pub docker: Option<&'a str>,
+}
+
+impl Called<'_> {
+    /// How well a tag names it, 0 best: in full; as the tag of some repository; by a repository that is called
+    /// like the tier, and a tag like the variants; as any part of it.
+    pub fn rank(&self, tag: &str) -> Option<u8> {
+        if tag == self.image || Some(tag) == self.docker {
+            return Some(0);
+        }
+        let tag = tag.split_once('@').map_or(tag, |(tag, _)| tag);
+        let (repository, word) = match tag.rsplit_once(':') {
+            Some((repository, word)) if !word.contains('/') => (repository, word),
+            _ => (tag, "latest"),
+        };
+        let last = repository.rsplit('/').next().unwrap_or(repository);
+        let variants = self.image.strip_prefix(self.tier).map(|rest| rest.strip_prefix('-').unwrap_or("latest"));
+        match () {
+            () if word == self.image => Some(1),
+            () if last == self.tier && Some(word) == variants => Some(2),
+            () if tag.split(['/', ':']).any(|part| part == self.image) => Some(3),
+            () => None,
+        }
+    }
 }
 
 impl GivenImage {
-    /// Whether one of its tags is this name, or has it as a part: `registry.example.org/debian13:cc`.
-    pub fn is_called(&self, name: &str) -> bool {
-        self.tags.iter().any(|tag| tag.split(['/', ':', '@']).any(|part| part == name))
-    }
-
     /// Whether it is for this platform, or says nothing of one.
     pub fn runs_on(&self, platform: &Platform) -> bool {
         self.platform.as_ref().is_none_or(|own| {
-            own.architecture == platform.architecture
+            (&own.os, &own.architecture) == (&platform.os, &platform.architecture)
                 && (own.variant.is_none() || platform.variant.is_none() || own.variant == platform.variant)
         })
     }

@@ -3,11 +3,12 @@
 //!
 //! `block` knows the bytes of a header, `reader` takes any tar apart without believing it, `header` and
 //! `content` compare one entry, `compare` lines entries up, `recompressed` tells of equal tars in other
-//! compressions, `given` opens what is given, `images` finds layers in archives and layouts, and
-//! `parity` compares whole trees.
+//! compressions, `given` opens what is given, `images` finds layers in archives and layouts, `config`
+//! compares configs, and `parity` whole trees.
 
 mod block;
 mod compare;
+pub mod config;
 mod content;
 pub mod given;
 mod header;
