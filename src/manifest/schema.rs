@@ -103,7 +103,7 @@ fn of_kind(kind: &'static Kind) -> Option<Map<String, Value>> {
         Kind::Glob => text(&format!("^(/|(/[^/{CONTROL}]+)+)$"), &["/usr/share/man/**"]),
         Kind::Wish => {
             let name = r"[a-z0-9][a-z0-9+._-]*";
-            let one = format!(r"{name}(:[a-z0-9-]+)?(/[^\s|()\[\]<>,]+)?\s*(\([^()|]*\))?\s*(\[[^\[\]|]*\])?\s*");
+            let one = format!(r"{name}(:[A-Za-z0-9.+_-]+)?(/[^\s|()\[\]<>,]+)?\s*(\([^()|]*\))?\s*(\[[^\[\]|]*\])?\s*");
             text(&format!(r"^\s*{one}(\|\s*{one})*$"), &["libc6 (>= 2.36)"])
         }
         Kind::Architecture => json!({ "enum": Architecture::known().map(Architecture::name).collect::<Vec<_>>() }),
