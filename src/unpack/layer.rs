@@ -2,38 +2,34 @@
 //! and the same bounds as a .deb's data.tar. Whiteouts are entries like others here: `stack` obeys them.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    fs::File,
+    io::{self, BufRead as _, BufReader, Read as _},
     path::Path,
-    sync::Arc,
 };
 
 use super::{
-    DECODED, FORMAT, KIND, LONGEST_TABLE, Limits, READ, Unpacked,
+    DECODED, FORMAT, Limits, Unpacked,
     collect::{self, Stop},
+    kept::{Hashed, Keys, Refused, recall},
     table::Table,
     tar::TarError,
-    tarball::{Hashed, TarballError, form, refusal},
+    tarball::{TarballError, form, refusal, unpack_file},
 };
 use crate::{
     cache::Cache,
     debian::deb::{ControlMembers, decode},
-    ground::{Sha256, Sha256Hasher, open_regular, read_at_most},
-    rootfs::Spool,
+    ground::Sha256,
 };
 
-/// The cache's keys: table and spool.
-pub(super) fn keys(diff_id: &Sha256) -> [String; 2] {
-    ["table", "spool"].map(|what| format!("{diff_id}-layer-{FORMAT}.{what}"))
+pub(super) fn keys(diff_id: &Sha256) -> Keys {
+    let key = |what| format!("{diff_id}-layer-{FORMAT}.{what}");
+    Keys { table: key("table"), spool: key("spool") }
 }
 
 /// What the cache has of the layer that unpacks to this tar; the layer itself is not needed. Anything
 /// damaged is as if it were not there.
 pub fn recall_layer(diff_id: &Sha256, cache: &Cache) -> Option<Unpacked> {
-    let [table, spool] = keys(diff_id).map(|key| cache.derived_path(KIND, &key));
-    let table = Table::decode(&read_at_most(open_regular(&table).ok()?, LONGEST_TABLE).ok()?)?;
-    let whole = table.deb == *diff_id && table.spool_size == fs::metadata(&spool).ok()?.len();
-    whole.then(|| table.into_unpacked(Arc::new(Spool::new(spool))))
+    recall(&keys(diff_id), diff_id, cache).map(|(table, spool)| table.into_unpacked(spool))
 }
 
 /// Unpacks the file at `path`, whose digest must be `sha256`, and whose tar must have the digest `diff_id`,
@@ -50,74 +46,41 @@ pub fn unpack_layer(
     cache: &Cache,
     limits: &Limits,
 ) -> Result<Unpacked, TarballError> {
-    let unreadable = |source| TarballError::Read { tarball: title.to_owned(), path: path.to_owned(), source };
-    let file = open_regular(path).map_err(unreadable)?;
-    let size = file.metadata().map_err(unreadable)?.len();
-    let mut reader = BufReader::with_capacity(READ, Hashed { file, hasher: Sha256Hasher::new() });
-    let mut outcome = None;
-    let [table_key, spool_key] = keys(diff_id);
-    let written = cache.put_derived(KIND, &spool_key, |spool| {
-        let made = match read(&mut reader, size, title, diff_id, spool, limits) {
-            Err(Refused::Write(error)) => return Err(error),
-            Err(Refused::Layer(error)) => Err(error),
-            Ok(table) => Ok(table),
-        };
-        // A file that is not the verified one explains every other fault.
-        let outcome = outcome.insert(match io::copy(&mut reader, &mut io::sink()) {
-            Ok(_) => match reader.get_ref().hasher.clone().finish() {
-                found if found == *sha256 => made,
-                found => Err(TarballError::Changed { tarball: title.to_owned(), path: path.to_owned(), found }),
-            },
-            Err(error) => Err(unreadable(error)),
-        });
-        if outcome.is_ok() { Ok(()) } else { Err(io::Error::other("the layer is refused")) }
-    });
-    let table = match outcome {
-        Some(Err(error)) => return Err(error),
-        Some(Ok(table)) => Some(table),
-        None => None,
+    let read = |reader: &mut BufReader<Hashed<File>>, size: u64, spool: &mut File| {
+        read(reader, size, title, diff_id, spool, limits)
     };
-    let spool = written.map_err(Box::new)?;
-    let table = table.expect("a spool that was written has a table");
-    let bytes = table.encode();
-    cache.put_derived(KIND, &table_key, |file| file.write_all(&bytes)).map_err(Box::new)?;
-    Ok(table.into_unpacked(Arc::new(Spool::new(spool))))
-}
-
-enum Refused {
-    Layer(TarballError),
-    Write(io::Error),
+    unpack_file(path, title, sha256, &keys(diff_id), cache, read)
 }
 
 fn read(
-    reader: &mut BufReader<Hashed>,
+    reader: &mut BufReader<Hashed<File>>,
     size: u64,
     title: &str,
     diff_id: &Sha256,
     spool: &mut File,
     limits: &Limits,
-) -> Result<Table, Refused> {
-    let broken = |source| Refused::Layer(refusal(title, TarError::Read(source)));
+) -> Result<Table, Refused<TarballError>> {
+    let broken = |source| Refused::File(refusal(title, TarError::Read(source)));
     let form = form(reader.fill_buf().map_err(broken)?);
     if !["", ".gz", ".zst"].contains(&form) {
         return Err(broken(io::Error::new(io::ErrorKind::InvalidData, "layers are not compressed so")));
     }
     let most = limits.unpacked_of(size);
     let data = decode(form, reader, size, limits.deb.memory).map_err(broken)?;
-    let mut data = BufReader::with_capacity(DECODED, Hashed { file: data, hasher: Sha256Hasher::new() });
+    let mut data = BufReader::with_capacity(DECODED, Hashed::new(data));
     let collected = collect::collect_layer(&mut data, most, diff_id, spool, limits);
     let (records, spool_size) = match collected {
         Ok(collected) => collected,
         Err(Stop::Write(error)) => return Err(Refused::Write(error)),
-        Err(Stop::Package(error)) => return Err(Refused::Layer(refusal(title, error))),
+        Err(Stop::Package(error)) => return Err(Refused::File(refusal(title, error))),
     };
     // The reader stopped at the end of the stream, or it is a stream without an end marker.
     io::copy(&mut (&mut data).take(1 << 20), &mut io::sink()).map_err(broken)?;
-    match data.into_inner().hasher.finish() {
+    match data.get_ref().digest() {
         found if found == *diff_id => Ok(Table { deb: *diff_id, spool_size, control: ControlMembers::new(), records }),
         found => {
             let tarball = title.to_owned();
-            Err(Refused::Layer(TarballError::DiffId { tarball, stated: *diff_id, found }))
+            Err(Refused::File(TarballError::DiffId { tarball, stated: *diff_id, found }))
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod collect;
 mod error;
+mod kept;
 mod layer;
 mod limits;
 mod stack;
@@ -17,7 +18,7 @@ mod tarball;
 use std::{
     cell::Cell,
     fs::{self, File},
-    io::{self, BufReader, Read, Write as _},
+    io::{self, BufReader, Read},
     path::Path,
     sync::Arc,
 };
@@ -30,12 +31,17 @@ pub use limits::Limits;
 pub use stack::{StackError, stack};
 pub use tarball::{TarballError, recall_tarball, unpack_tarball};
 
-use self::{collect::Stop, table::Table, tar::TarError};
+use self::{
+    collect::Stop,
+    kept::{Hashed, Keys, Refused},
+    table::Table,
+    tar::TarError,
+};
 use crate::{
     cache::Cache,
     debian::deb::{ControlMembers, Deb, DebError, Identity},
-    ground::{Event, Observer, RootPath, Sha256, Sha256Hasher, Work, WriteError, open_regular, read_at_most},
-    rootfs::{Attributes, Node, PackageName, Spool},
+    ground::{Event, Observer, RootPath, Sha256, Sha256Hasher, Work, WriteError},
+    rootfs::{Attributes, Node, PackageName},
 };
 
 /// One unpacked package, before any tier's rules.
@@ -127,41 +133,25 @@ const DECODED: usize = 256 << 10;
 /// Bytes of a table in the cache: what the default ceilings can make of it.
 const LONGEST_TABLE: u64 = 1 << 30;
 
-fn spool_key(sha256: &Sha256) -> String {
-    format!("{sha256}-{FORMAT}.spool")
-}
-
-fn table_key(sha256: &Sha256) -> String {
-    format!("{sha256}-{FORMAT}.table")
+fn keys(sha256: &Sha256) -> Keys {
+    let key = |what| format!("{sha256}-{FORMAT}.{what}");
+    Keys { table: key("table"), spool: key("spool") }
 }
 
 /// What the cache has of this package from an earlier run; the .deb itself is not needed. Only a
 /// control file that does not fit `expected` is an error; anything damaged is as if it were not there.
 pub fn recall(expected: &Expected, cache: &Cache) -> Result<Option<Unpacked>, UnpackError> {
-    let spool = cache.derived_path(KIND, &spool_key(&expected.sha256));
-    let read = || -> io::Result<(Vec<u8>, u64)> {
-        let table = open_regular(&cache.derived_path(KIND, &table_key(&expected.sha256)))?;
-        let size = fs::metadata(&spool)?.len();
-        Ok((read_at_most(table, LONGEST_TABLE)?, size))
-    };
-    // Whatever keeps it from being read (not there, pruned meanwhile, a bad disk): it is made anew,
-    // and what is wrong with the cache shows when it is written.
-    let Ok((bytes, size)) = read() else { return Ok(None) };
-    let Some(table) = Table::decode(&bytes) else { return Ok(None) };
-    if table.deb != expected.sha256 || table.spool_size != size {
-        return Ok(None);
-    }
+    let kept = kept::recall(&keys(&expected.sha256), &expected.sha256, cache);
+    let Some((table, spool)) = kept else { return Ok(None) };
     check_identity(expected, &table.control)?;
-    Ok(Some(table.into_unpacked(Arc::new(Spool::new(spool)))))
+    Ok(Some(table.into_unpacked(spool)))
 }
 
 /// Removes what the cache has of a package or tarball. For whoever finds that contents do not have their digest:
 /// a table vouches for its spool's size alone, and a power cut can leave zeros. Errors name the path.
 pub fn forget(sha256: &Sha256, cache: &Cache) -> Result<(), WriteError> {
-    let keys = [table_key(sha256), spool_key(sha256), tarball::table_key(sha256), tarball::spool_key(sha256)]
-        .into_iter()
-        .chain(layer::keys(sha256));
-    for key in keys {
+    let keys = [keys(sha256), tarball::keys(sha256), layer::keys(sha256)];
+    for key in keys.into_iter().flat_map(Keys::all) {
         let path = cache.derived_path(KIND, &key);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(WriteError { path, source }),
@@ -231,68 +221,35 @@ fn unpack_anew(
     if found != expected.size {
         return Err(changed(Difference::Size { expected: expected.size, found }));
     }
-    let stream = Hashed { file, hasher: Sha256Hasher::new(), size: expected.size, told, observer };
-    let mut reader = BufReader::with_capacity(READ, stream);
-
-    // Either a table, or why there is none; a failure to write is the cache's own error.
-    let mut outcome = None;
-    let written = cache.put_derived(KIND, &spool_key(&expected.sha256), |spool| {
-        let made = match read_package(&mut reader, expected, spool, limits) {
-            Err(Failed::Write(error)) => return Err(error),
-            Err(Failed::Package(error)) => Err(error),
-            Ok(table) => Ok(table),
-        };
-        let refused = || io::Error::other("the package is refused");
-        // All of the file is hashed, also behind an error: a file that is not the verified one
-        // explains every other fault.
-        let outcome = outcome.insert(match io::copy(&mut reader, &mut io::sink()) {
-            Ok(_) => match reader.get_ref().hasher.clone().finish() {
-                found if found == expected.sha256 => made,
-                found => Err(changed(Difference::Sha256 { expected: expected.sha256, found })),
-            },
-            Err(error) => Err(unreadable(error)),
-        });
-        if outcome.is_ok() { Ok(()) } else { Err(refused()) }
-    });
-    let table = match outcome {
-        Some(Err(error)) => return Err(error),
-        Some(Ok(table)) => Some(table),
-        None => None,
-    };
-    let spool = written.map_err(Box::new)?;
-    let table = table.expect("a spool that was written has a table");
-    let bytes = table.encode();
-    cache.put_derived(KIND, &table_key(&expected.sha256), |file| file.write_all(&bytes)).map_err(Box::new)?;
-    Ok(table.into_unpacked(Arc::new(Spool::new(spool))))
-}
-
-enum Failed {
-    Package(UnpackError),
-    Write(io::Error),
+    let stream = Told { file, size: expected.size, told, observer };
+    let reader = BufReader::with_capacity(READ, Hashed::new(stream));
+    let changed_bytes = |found| changed(Difference::Sha256 { expected: expected.sha256, found });
+    let read = |reader: &mut BufReader<_>, spool: &mut File| read_package(reader, expected, spool, limits);
+    kept::keep(cache, &keys(&expected.sha256), reader, &expected.sha256, read, changed_bytes, unreadable)
 }
 
 fn read_package(
-    reader: &mut BufReader<Hashed>,
+    reader: &mut BufReader<Hashed<Told<'_>>>,
     expected: &Expected,
     spool: &mut File,
     limits: &Limits,
-) -> Result<Table, Failed> {
-    let deb_error = |source| Failed::Package(UnpackError::Deb { package: expected.title(), source: Box::new(source) });
+) -> Result<Table, Refused<UnpackError>> {
+    let deb_error = |source| Refused::File(UnpackError::Deb { package: expected.title(), source: Box::new(source) });
     let mut deb = Deb::open(reader, expected.size, &limits.deb).map_err(deb_error)?;
-    check_identity(expected, deb.control()).map_err(Failed::Package)?;
+    check_identity(expected, deb.control()).map_err(Refused::File)?;
     let member = deb.data_name().to_owned();
     let data = BufReader::with_capacity(DECODED, deb.data().map_err(deb_error)?);
     let bytes = limits.unpacked_of(expected.size);
     let collected = collect::collect(data, bytes, &expected.sha256, spool, limits);
     let (records, spool_size) = collected.map_err(|stop| match stop {
-        Stop::Write(error) => Failed::Write(error),
+        Stop::Write(error) => Refused::Write(error),
         Stop::Package(TarError::Read(source)) => deb_error(DebError::Member { member, source }),
         Stop::Package(TarError::Entry { entry, reason }) => {
             let (package, reason) = (expected.title(), Box::new(reason));
-            Failed::Package(UnpackError::Entry { package, member, entry, reason })
+            Refused::File(UnpackError::Entry { package, member, entry, reason })
         }
         Stop::Package(TarError::TooMuch { what, limit }) => {
-            Failed::Package(UnpackError::TooMuch { package: expected.title(), member, what, limit })
+            Refused::File(UnpackError::TooMuch { package: expected.title(), member, what, limit })
         }
     })?;
     let control = deb.finish().map_err(deb_error)?;
@@ -319,19 +276,17 @@ fn check_identity(expected: &Expected, control: &ControlMembers) -> Result<(), U
     Ok(())
 }
 
-/// The .deb's file: every byte that is read is hashed and told.
-struct Hashed<'a> {
+/// The .deb's file: every byte that is read is told.
+struct Told<'a> {
     file: File,
-    hasher: Sha256Hasher,
     size: u64,
     told: &'a Cell<u64>,
     observer: &'a dyn Observer,
 }
 
-impl Read for Hashed<'_> {
+impl Read for Told<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
         // A file that grows meanwhile does not move the bar beyond its end.
         let news = (count as u64).min(self.size - self.told.get());
         self.told.set(self.told.get() + news);

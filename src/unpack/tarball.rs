@@ -2,25 +2,24 @@
 //! same bounds as a .deb's data.tar. Nothing in it is run.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufRead as _, BufReader, Read, Write as _},
+    fs::File,
+    io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use miette::Diagnostic;
 
 use super::{
-    DECODED, FORMAT, KIND, LONGEST_TABLE, Limits, READ, Refusal, Unpacked,
+    DECODED, FORMAT, Limits, READ, Refusal, Unpacked,
     collect::{self, Stop},
+    kept::{Hashed, Keys, Refused, keep, recall},
     table::{Record, Table},
     tar::TarError,
 };
 use crate::{
     cache::{Cache, CacheError},
     debian::deb::{ControlMembers, decode},
-    ground::{Class, Failure, Sha256, Sha256Hasher, open_regular, printable, read_at_most},
-    rootfs::Spool,
+    ground::{Class, Failure, Sha256, open_regular, printable},
 };
 
 /// A tarball could not be unpacked. `tarball` is what the manifest calls it.
@@ -124,22 +123,15 @@ impl Failure for TarballError {
     }
 }
 
-pub(super) fn spool_key(sha256: &Sha256) -> String {
-    format!("{sha256}-tarball-{FORMAT}.spool")
-}
-
-pub(super) fn table_key(sha256: &Sha256) -> String {
-    format!("{sha256}-tarball-{FORMAT}.table")
+pub(super) fn keys(sha256: &Sha256) -> Keys {
+    let key = |what| format!("{sha256}-tarball-{FORMAT}.{what}");
+    Keys { table: key("table"), spool: key("spool") }
 }
 
 /// What the cache has of a tarball from an earlier run; the tarball itself is not needed. Anything
 /// damaged is as if it were not there.
 pub fn recall_tarball(sha256: &Sha256, cache: &Cache) -> Option<Unpacked> {
-    let spool = cache.derived_path(KIND, &spool_key(sha256));
-    let table = open_regular(&cache.derived_path(KIND, &table_key(sha256))).ok()?;
-    let table = Table::decode(&read_at_most(table, LONGEST_TABLE).ok()?)?;
-    let whole = table.deb == *sha256 && table.spool_size == fs::metadata(&spool).ok()?.len();
-    whole.then(|| table.into_unpacked(Arc::new(Spool::new(spool))))
+    recall(&keys(sha256), sha256, cache).map(|(table, spool)| table.into_unpacked(spool))
 }
 
 /// Unpacks the file at `path`, whose digest must be `sha256`, into the cache. Its first bytes say how it
@@ -151,43 +143,34 @@ pub fn unpack_tarball(
     cache: &Cache,
     limits: &Limits,
 ) -> Result<Unpacked, TarballError> {
-    let unreadable = |source| TarballError::Read { tarball: tarball.to_owned(), path: path.to_owned(), source };
+    let read = |reader: &mut BufReader<Hashed<File>>, size: u64, spool: &mut File| {
+        read(reader, size, sha256, spool, limits).map_err(|stop| match stop {
+            Stop::Write(error) => Refused::Write(error),
+            Stop::Package(error) => Refused::File(refusal(tarball, error)),
+        })
+    };
+    unpack_file(path, tarball, sha256, &keys(sha256), cache, read)
+}
+
+/// Unpacks a file whose digest must be `sha256` by `read`, which also gets its size in bytes.
+pub(super) fn unpack_file(
+    path: &Path,
+    title: &str,
+    sha256: &Sha256,
+    keys: &Keys,
+    cache: &Cache,
+    read: impl FnOnce(&mut BufReader<Hashed<File>>, u64, &mut File) -> Result<Table, Refused<TarballError>>,
+) -> Result<Unpacked, TarballError> {
+    let unreadable = |source| TarballError::Read { tarball: title.to_owned(), path: path.to_owned(), source };
+    let changed = |found| TarballError::Changed { tarball: title.to_owned(), path: path.to_owned(), found };
     let file = open_regular(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
-    let mut reader = BufReader::with_capacity(READ, Hashed { file, hasher: Sha256Hasher::new() });
-    // Either a table, or why there is none; a failure to write is the cache's own error.
-    let mut outcome = None;
-    let written = cache.put_derived(KIND, &spool_key(sha256), |spool| {
-        let made = match read(&mut reader, size, sha256, spool, limits) {
-            Err(Stop::Write(error)) => return Err(error),
-            Err(Stop::Package(error)) => Err(refusal(tarball, error)),
-            Ok(table) => Ok(table),
-        };
-        // All of the file is hashed, also behind an error: a file that is not the verified one explains
-        // every other fault.
-        let outcome = outcome.insert(match io::copy(&mut reader, &mut io::sink()) {
-            Ok(_) => match reader.get_ref().hasher.clone().finish() {
-                found if found == *sha256 => made,
-                found => Err(TarballError::Changed { tarball: tarball.to_owned(), path: path.to_owned(), found }),
-            },
-            Err(error) => Err(unreadable(error)),
-        });
-        if outcome.is_ok() { Ok(()) } else { Err(io::Error::other("the tarball is refused")) }
-    });
-    let table = match outcome {
-        Some(Err(error)) => return Err(error),
-        Some(Ok(table)) => Some(table),
-        None => None,
-    };
-    let spool = written.map_err(Box::new)?;
-    let table = table.expect("a spool that was written has a table");
-    let bytes = table.encode();
-    cache.put_derived(KIND, &table_key(sha256), |file| file.write_all(&bytes)).map_err(Box::new)?;
-    Ok(table.into_unpacked(Arc::new(Spool::new(spool))))
+    let reader = BufReader::with_capacity(READ, Hashed::new(file));
+    keep(cache, keys, reader, sha256, |reader, spool| read(reader, size, spool), changed, unreadable)
 }
 
 fn read(
-    reader: &mut BufReader<Hashed>,
+    reader: &mut BufReader<Hashed<File>>,
     size: u64,
     sha256: &Sha256,
     spool: &mut File,
@@ -223,19 +206,5 @@ pub(super) fn refusal(tarball: &str, error: TarError) -> TarballError {
         TarError::Read(source) => TarballError::Format { tarball, source },
         TarError::Entry { entry, reason } => TarballError::Entry { tarball, entry, reason: Box::new(reason) },
         TarError::TooMuch { what, limit } => TarballError::TooMuch { tarball, what, limit },
-    }
-}
-
-/// The tarball's file: every byte that is read is hashed.
-pub(super) struct Hashed<R = File> {
-    pub(super) file: R,
-    pub(super) hasher: Sha256Hasher,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
     }
 }
