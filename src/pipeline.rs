@@ -1,5 +1,5 @@
-//! `lock`, `build` and `audit`: the only file that knows the whole flow. It calls the rooms in
-//! order and decides nothing that a room can decide.
+//! The whole flow, verb by verb; no other file knows it. The rooms are called in order, and nothing that a
+//! room can decide is decided here.
 
 mod auditing;
 mod base;
@@ -80,7 +80,11 @@ type Locks = BTreeMap<usize, Lock>;
 /// Everything that failed. What was built all the same is whole, in SHA256SUMS, and in the locks.
 pub fn build(workshop: &Workshop, picks: &[Pick], options: &BuildOptions) -> Result<Vec<BuiltTier>, Failures> {
     let outputs = Outputs::new(&options.output);
-    let picks = &*images::widened(workshop, picks, &options.formats);
+    let picks = match options.formats.images() {
+        true => with_overlays(&workshop.project, picks.to_vec()),
+        false => picks.to_vec(),
+    };
+    let picks = &*picks;
     let mut locks = settle_locks(workshop, picks, options.locked)?;
     let layouts = images::layouts(workshop, picks, &outputs, &options.formats)?;
     // Another round where locked packages were gone and the locks had to move, or where the cache was

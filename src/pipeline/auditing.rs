@@ -10,7 +10,7 @@ use std::{
 use miette::Diagnostic;
 
 use super::{
-    Failures, Locks, Pick, Workshop,
+    Failures, Pick, Workshop,
     building::{Chain, changes, compose_tier},
     locking,
     packages::{Lack, check_digests, unpacked},
@@ -105,22 +105,18 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
         }
         _ => picks,
     };
-    let read = |pick: &Pick| {
+    let locks = locking::read_all_fresh(workshop, picks)?;
+    Failures::gather(picks.iter().map(|pick| {
         let distribution = &workshop.project.distributions[pick.distribution];
-        let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
-        trust::verify(workshop, distribution, &lock, &pick.architectures, &pick.tiers)?;
-        Ok((pick.distribution, lock))
-    };
-    let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
+        trust::verify(workshop, distribution, &locks[&pick.distribution], &pick.architectures, &pick.tiers)
+    }))?;
     let plans = plan(workshop, picks, &locks)?;
     let steps = plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
     let packages = unpacked(workshop, steps).map_err(Lack::into_failures)?;
     check_digests(&plans, &packages)?;
     let mut verdict = Verdict::new();
     for plan in &plans {
-        let pick =
-            picks.iter().find(|pick| workshop.project.distributions[pick.distribution].name == plan.distribution.name);
-        let named = pick.map(|pick| pick.named.as_slice()).unwrap_or_default();
+        let named = &*plan.pick.named;
         let mut one = One {
             workshop,
             plan,

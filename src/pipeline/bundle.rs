@@ -13,7 +13,7 @@ use miette::Diagnostic;
 use serde::Serialize;
 
 use super::{
-    Failures, Locks, Pick, Workshop, locking,
+    Failures, Pick, Workshop, locking,
     packages::{Lack, Sought, fetched},
     plan::{Plan, plan},
     tarballs,
@@ -115,12 +115,7 @@ impl Failure for BundleError {
 /// Gathers all that building and auditing the picked tiers needs, and writes it to `path`, whole or not at
 /// all. The same project, lock and downloads give the same bytes.
 pub fn bundle(workshop: &Workshop, picks: &[Pick], path: &Path) -> Result<Bundled, Failures> {
-    let read = |pick: &Pick| {
-        let distribution = &workshop.project.distributions[pick.distribution];
-        let lock = locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
-        Ok((pick.distribution, lock))
-    };
-    let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
+    let locks = locking::read_all_fresh(workshop, picks)?;
     let plans = plan(workshop, picks, &locks)?;
     let mut downloads = BTreeMap::new();
     for plan in &plans {

@@ -78,16 +78,12 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
     let mut tables: BTreeMap<usize, Tally<'_>> = BTreeMap::new();
     for plan in &plans {
         let stages = Stages::compose(plan, &packages)?;
-        let pick = fresh
-            .iter()
-            .find(|pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution));
-        let Some(pick) = pick else { continue };
-        let named = || plan.steps.iter().filter(|step| pick.judges(plan.distribution, step.tier));
         let parent = |step: &Step| plan.tier(step).parent.as_ref().map(|parent| parent.value);
-        let looked_at: BTreeSet<usize> = named().flat_map(|step| [Some(step.tier), parent(step)]).flatten().collect();
+        let looked_at: BTreeSet<usize> =
+            plan.judged().flat_map(|step| [Some(step.tier), parent(step)]).flatten().collect();
         let of_libraries = looked_at.into_par_iter().map(|tier| Ok((tier, stages.libraries(tier)?)));
         let of_libraries: BTreeMap<usize, Vec<Finding>> = of_libraries.collect::<Result<_, Failures>>()?;
-        for step in named() {
+        for step in plan.judged() {
             let chain = stages.of(step);
             let faults = match step.checks {
                 Some(_) => checking::faults(workshop, plan, step, &stages.chain, &changes(plan, step, &stages.chain))?,
@@ -109,7 +105,7 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
                 libraries: &libraries,
             };
             checked.tiers += 1;
-            let table = tables.entry(pick.distribution).or_insert_with(|| Tally::new(plan.distribution));
+            let table = tables.entry(plan.pick.distribution).or_insert_with(|| Tally::new(plan.distribution));
             table.add(step.tier, plan.architecture, LINTS.iter().flat_map(|lint| (lint.find)(&subject)));
         }
     }

@@ -61,10 +61,7 @@ pub(super) fn publish(
         return;
     }
     for plan in plans {
-        let pick =
-            picks.iter().find(|pick| workshop.project.distributions[pick.distribution].name == plan.distribution.name);
-        let Some(pick) = pick else { continue };
-        let orders = orders(workshop, pick, plan, &round.built, formats);
+        let orders = orders(workshop, plan, &round.built, formats);
         let written = match write(workshop, plan, &orders, outputs) {
             Ok(written) => written,
             Err(failures) => {
@@ -87,15 +84,9 @@ pub(super) fn publish(
 }
 
 /// What is wanted of a plan: of the named tiers, and of those that images have on top of them.
-fn orders<'p>(
-    workshop: &Workshop,
-    pick: &Pick,
-    plan: &'p Plan<'_>,
-    built: &[BuiltTier],
-    formats: &Formats,
-) -> Vec<Order<'p>> {
+fn orders<'p>(workshop: &Workshop, plan: &'p Plan<'_>, built: &[BuiltTier], formats: &Formats) -> Vec<Order<'p>> {
     let mut orders = Vec::new();
-    for step in plan.steps.iter().filter(|step| pick.judges(plan.distribution, step.tier)) {
+    for step in plan.judged() {
         let name = &plan.tier(step).name;
         let same = |tier: &BuiltTier| {
             tier.distribution == plan.distribution.name && tier.architecture == plan.architecture && tier.tier == *name

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    Failures, Locks, Pick, Workshop,
+    Failures, Pick, Workshop,
     base::{locked_with_ground, with_ground},
     building::{Chain, changes, inputs},
     locking,
@@ -102,20 +102,12 @@ pub struct Document {
 /// Evidence of every named tier of the picks, from the locks and the cache; nothing is written but the
 /// cache. A lock that is not there or does not fit is an error.
 pub fn evidence(workshop: &Workshop, picks: &[Pick], kind: Evidence) -> Result<Vec<Document>, Failures> {
-    let read = |pick: &Pick| {
-        let distribution = &workshop.project.distributions[pick.distribution];
-        let fits = |architecture| pick.architectures.contains(&architecture);
-        Ok((pick.distribution, locking::read_fresh(distribution, fits)?))
-    };
-    let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
+    let locks = locking::read_all_fresh(workshop, picks)?;
     let plans = plan(workshop, picks, &locks)?;
     let copyrights = Copyrights::default();
     let mut documents = Vec::new();
     for plan in &plans {
-        let of_plan =
-            |pick: &&Pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution);
-        let Some(pick) = picks.iter().find(of_plan) else { continue };
-        let named: Vec<_> = plan.steps.iter().filter(|step| pick.named.contains(&step.tier)).collect();
+        let named: Vec<_> = plan.named().collect();
         let composed = |step: &Step| {
             let recorded = plan.recorded(step).filter(|recorded| recorded.recipe == step.recipe);
             kind != Evidence::Provenance || recorded.is_none()

@@ -12,9 +12,9 @@ use miette::Diagnostic;
 use serde::Serialize;
 
 use super::{
-    Failures, Locks, Pick, Workshop,
+    Failures, Pick, Workshop,
     building::{Chain, changes, compose_tier},
-    locking,
+    locking::read_all_fresh,
     packages::{Lack as NotHad, check_digests, unpacked},
     plan::{Plan, Step, plan},
     select,
@@ -118,7 +118,7 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
     for (architecture, numbers) in &groups {
         let picks = select(&workshop.project, &options.tiers, &[architecture.name().to_owned()], options.host)?;
         let all: Vec<Pick> = picks.iter().map(|pick| whole(workshop, pick)).collect();
-        let locks = locks(&all, workshop, *architecture)?;
+        let locks = read_all_fresh(workshop, &all)?;
         let plans = plan(workshop, &all, &locks)?;
         let mut tables = Tables::default();
         tables.fill(workshop, &all, &plans, false)?;
@@ -177,14 +177,6 @@ fn architecture(workshop: &Workshop, options: &FitOptions, subject: &Subject) ->
 fn whole(workshop: &Workshop, pick: &Pick) -> Pick {
     let count = workshop.project.distributions[pick.distribution].tiers.len();
     Pick { tiers: (0..count).collect(), ..pick.clone() }
-}
-
-fn locks(picks: &[Pick], workshop: &Workshop, architecture: Architecture) -> Result<Locks, Failures> {
-    let read = |pick: &Pick| {
-        let distribution = &workshop.project.distributions[pick.distribution];
-        Ok((pick.distribution, locking::read_fresh(distribution, |one| one == architecture)?))
-    };
-    Ok(Failures::gather(picks.iter().map(read))?.into_iter().collect())
 }
 
 /// The tables of layers, by recipe.

@@ -78,22 +78,6 @@ fn planned(distribution: &Distribution, named: &[usize]) -> BTreeMap<String, (us
     planned_on(distribution, named, |_| manifest::Image::default())
 }
 
-/// The picks, with all tiers that the images stand on.
-pub(super) fn widened(workshop: &Workshop, picks: &[Pick], formats: &Formats) -> Vec<Pick> {
-    let widen = |pick: &Pick| {
-        let mut pick = pick.clone();
-        if formats.images() {
-            let distribution = &workshop.project.distributions[pick.distribution];
-            let images = planned(distribution, &pick.named);
-            pick.tiers.extend(images.values().flat_map(|(_, image)| distribution.chain(image.tier)));
-            pick.tiers.sort_unstable();
-            pick.tiers.dedup();
-        }
-        pick
-    };
-    picks.iter().map(widen).collect()
-}
-
 /// The layouts of all picked distributions, held until they are written. What cannot be written is found
 /// here, before any work.
 pub(super) fn layouts(
@@ -184,7 +168,7 @@ pub(super) fn publish(
         let distribution = &workshop.project.distributions[pick.distribution];
         let plans = plans.iter().filter(|plan| plan.distribution.name == distribution.name);
         let orders: Vec<Order<'_>> =
-            plans.flat_map(|plan| orders(workshop, pick, plan, &round.built, outputs, formats)).collect();
+            plans.flat_map(|plan| orders(workshop, plan, &round.built, outputs, formats)).collect();
         let shared = orders.iter().filter(|_| formats.oci.is_some()).map(|order| {
             let grounds = order.plan.grounds.values();
             let folder = blobs_folder(std::path::Path::new(&layout_name(&distribution.name)));
@@ -227,7 +211,6 @@ pub(super) fn publish(
 /// The images of a plan whose layers are all there: what is not has told why.
 fn orders<'p>(
     workshop: &Workshop,
-    pick: &Pick,
     plan: &'p Plan<'p>,
     built: &[BuiltTier],
     outputs: &Outputs,
@@ -269,7 +252,7 @@ fn orders<'p>(
         Some(Order { at: place(tier)?, plan, image, top: planned.tier, docker })
     };
     let inherited = |tier| plan.ground(tier).map(|ground| ground.base.settings.clone()).unwrap_or_default();
-    planned_on(distribution, &pick.named, inherited).into_values().filter_map(order).collect()
+    planned_on(distribution, &plan.pick.named, inherited).into_values().filter_map(order).collect()
 }
 
 /// A form of a tier's layer, where this build has it.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{
-    Failures, Locks, Pick, Workshop,
+    Failures, Pick, Workshop,
     base::locked_with_ground,
     locking,
     packages::{Lack, check_digests, unpacked},
@@ -42,19 +42,11 @@ pub struct ListedTier {
 /// The listings of every named tier of the picks, in the order of [`super::show()`]. A lock that is not
 /// there or does not fit is an error.
 pub fn listings(workshop: &Workshop, picks: &[Pick], effort: Effort) -> Result<Vec<ListedTier>, Failures> {
-    let read = |pick: &Pick| {
-        let distribution = &workshop.project.distributions[pick.distribution];
-        let fits = |architecture| pick.architectures.contains(&architecture);
-        Ok((pick.distribution, locking::read_fresh(distribution, fits)?))
-    };
-    let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
+    let locks = locking::read_all_fresh(workshop, picks)?;
     let plans = plan(workshop, picks, &locks)?;
     let mut listed = Vec::new();
     for plan in &plans {
-        let of_plan =
-            |pick: &&Pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution);
-        let Some(pick) = picks.iter().find(of_plan) else { continue };
-        for step in plan.steps.iter().filter(|step| pick.named.contains(&step.tier)) {
+        for step in plan.named() {
             let listing = match recall(workshop, plan, step)? {
                 Some(listing) => Some(listing),
                 None if effort == Effort::AtHand && !at_hand(workshop, plan, step) => None,
@@ -100,6 +92,7 @@ fn at_hand(workshop: &Workshop, plan: &Plan<'_>, step: &Step) -> bool {
 fn make(workshop: &Workshop, plan: &Plan<'_>, step: &Step) -> Result<Listing, Failures> {
     workshop.observer.tell(Event::Step(format!("{} {}: composing, to list it", plan.title(step), plan.architecture)));
     let own = Plan {
+        pick: plan.pick,
         distribution: plan.distribution,
         architecture: plan.architecture,
         lock: plan.lock,

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
-    Failures, Located, ShownSaved, Workshop, diff,
+    Failures, Located, Locks, Pick, ShownSaved, Workshop, diff,
     errors::{IdleOmission, LeftOut, StaleLock, UnknownPackage},
     linkage,
 };
@@ -220,6 +220,16 @@ pub(super) fn read_fresh(
         None => Ok(lock),
         Some(why) => Err(StaleLock { lock: path, why }.into()),
     }
+}
+
+/// The locks of all picks, by [`read_fresh`].
+pub(super) fn read_all_fresh(workshop: &Workshop, picks: &[Pick]) -> Result<Locks, Failures> {
+    let read = |pick: &Pick| {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        let lock = read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?;
+        Ok((pick.distribution, lock))
+    };
+    Ok(Failures::gather(picks.iter().map(read))?.into_iter().collect())
 }
 
 /// The digest of every tier's question, for every architecture.

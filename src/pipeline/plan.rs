@@ -137,6 +137,8 @@ impl Made {
 
 /// All that is to be done for one distribution and architecture.
 pub(super) struct Plan<'a> {
+    /// What asked for it.
+    pub(super) pick: &'a Pick,
     pub(super) distribution: &'a Distribution,
     pub(super) architecture: Architecture,
     pub(super) lock: &'a Lock,
@@ -159,7 +161,7 @@ pub(super) struct Step {
 }
 
 /// The plans for all picks. Files beside the manifests are read and hashed here.
-pub(super) fn plan<'a>(workshop: &'a Workshop, picks: &[Pick], locks: &'a Locks) -> Result<Vec<Plan<'a>>, Failures> {
+pub(super) fn plan<'a>(workshop: &'a Workshop, picks: &'a [Pick], locks: &'a Locks) -> Result<Vec<Plan<'a>>, Failures> {
     let mut plans = Vec::new();
     for pick in picks {
         let distribution = &workshop.project.distributions[pick.distribution];
@@ -191,7 +193,7 @@ pub(super) fn plan<'a>(workshop: &'a Workshop, picks: &[Pick], locks: &'a Locks)
                     grounds.insert(*index, ground);
                 }
             }
-            plans.push(Plan { distribution, architecture: *architecture, lock, steps, grounds });
+            plans.push(Plan { pick, distribution, architecture: *architecture, lock, steps, grounds });
         }
     }
     Ok(plans)
@@ -208,6 +210,17 @@ pub(super) fn packages_of<'a>(
 }
 
 impl<'a> Plan<'a> {
+    /// The steps whose tiers were named.
+    pub(super) fn named(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| self.pick.named.contains(&step.tier))
+    }
+
+    /// Those, and what came along with them by [`super::with_overlays`].
+    pub(super) fn judged(&self) -> impl Iterator<Item = &Step> {
+        let judged = |step: &&Step| self.pick.named.contains(&step.tier) || self.tier(step).stands_for.is_some();
+        self.steps.iter().filter(judged)
+    }
+
     pub(super) fn tier(&self, step: &Step) -> &'a Tier {
         &self.distribution.tiers[step.tier]
     }

@@ -119,13 +119,6 @@ pub fn with_overlays(project: &Project, picks: Vec<Pick>) -> Vec<Pick> {
     picks.into_iter().map(add).collect()
 }
 
-impl Pick {
-    /// Whether a tier was named, or came along with one that was, by [`with_overlays`].
-    pub(super) fn judges(&self, distribution: &Distribution, tier: usize) -> bool {
-        self.named.contains(&tier) || distribution.tiers[tier].stands_for.is_some()
-    }
-}
-
 fn find_tiers(project: &Project, name: &str) -> Vec<(usize, usize)> {
     let (wanted, tier) = match name.split_once('/') {
         Some((distribution, tier)) => (Some(distribution), tier),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Failures, Locks, Pick, Workshop, locking,
+    Failures, Pick, Workshop, locking,
     packages::{Lack, check_digests, expected, unpacked},
     plan::{Plan, Step, packages_of, plan},
     stages::Stages,
@@ -45,23 +45,13 @@ impl Asked {
 
 /// Answers for every named tier of the picks. A lock that is not there or does not fit is an error.
 pub fn why(workshop: &Workshop, picks: &[Pick], asked: &Asked) -> Result<Vec<Why>, Failures> {
-    let read = |pick: &Pick| {
-        let distribution = &workshop.project.distributions[pick.distribution];
-        Ok((
-            pick.distribution,
-            locking::read_fresh(distribution, |architecture| pick.architectures.contains(&architecture))?,
-        ))
-    };
-    let locks: Locks = Failures::gather(picks.iter().map(read))?.into_iter().collect();
+    let locks = locking::read_all_fresh(workshop, picks)?;
     let plans = plan(workshop, picks, &locks)?;
     let mut answers = Vec::new();
     for plan in &plans {
-        let of_plan =
-            |pick: &&Pick| std::ptr::eq(&workshop.project.distributions[pick.distribution], plan.distribution);
-        let Some(pick) = picks.iter().find(of_plan) else { continue };
         answers.extend(match asked {
-            Asked::Package(name) => packages(workshop, plan, pick, name)?,
-            Asked::Path(path) => paths(workshop, plan, pick, path)?,
+            Asked::Package(name) => packages(workshop, plan, name)?,
+            Asked::Path(path) => paths(workshop, plan, path)?,
         });
     }
     Ok(answers)
@@ -71,12 +61,12 @@ fn tiers<'p>(plan: &Plan<'p>, tier: usize) -> Vec<&'p Tier> {
     plan.distribution.chain(tier).into_iter().map(|index| &plan.distribution.tiers[index]).collect()
 }
 
-fn paths(workshop: &Workshop, plan: &Plan<'_>, pick: &Pick, asked: &RootPath) -> Result<Vec<Why>, Failures> {
+fn paths(workshop: &Workshop, plan: &Plan<'_>, asked: &RootPath) -> Result<Vec<Why>, Failures> {
     let all = unpacked(workshop, plan.steps.iter().map(|step| (plan, step))).map_err(Lack::into_failures)?;
     check_digests(std::slice::from_ref(plan), &all)?;
     let stages = Stages::compose(plan, &all)?;
     let mut answers = Vec::new();
-    for step in plan.steps.iter().filter(|step| pick.named.contains(&step.tier)) {
+    for step in plan.named() {
         let chain = stages.of(step);
         let family = Family {
             title: &plan.title(step),
@@ -89,11 +79,11 @@ fn paths(workshop: &Workshop, plan: &Plan<'_>, pick: &Pick, asked: &RootPath) ->
     Ok(answers)
 }
 
-fn packages(workshop: &Workshop, plan: &Plan<'_>, pick: &Pick, name: &str) -> Result<Vec<Why>, Failures> {
+fn packages(workshop: &Workshop, plan: &Plan<'_>, name: &str) -> Result<Vec<Why>, Failures> {
     let mut index = AtHand::new(workshop, plan);
     let controls = controls(workshop, plan, &mut index)?;
     let mut answers = Vec::new();
-    for step in plan.steps.iter().filter(|step| pick.named.contains(&step.tier)) {
+    for step in plan.named() {
         let chain = tiers(plan, step.tier);
         let member = |(stage, package): (usize, &Package)| {
             let control = controls.get(&package.name).map(Vec::as_slice).unwrap_or_default();

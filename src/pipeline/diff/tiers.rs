@@ -19,7 +19,7 @@ use crate::{
     image::{self, Image, Platform, config::config},
     manifest::{Distribution, images},
     pipeline::{
-        Failures, Locks, Pick, Workshop, locking,
+        Failures, Pick, Workshop, locking,
         packages::{Lack, Packages, check_digests, unpacked},
         plan::{Plan, packages_of, plan},
         stages::Stages,
@@ -34,15 +34,6 @@ pub(super) type Recipes = BTreeMap<String, Vec<Sha256>>;
 const BUNDLE_FOLDER: &[u8] = b"etc/ssl/";
 /// Bytes of it.
 const LONGEST_BUNDLE: u64 = 32 << 20;
-
-fn locks(tiers: &Tiers, picks: &[Pick]) -> Result<Locks, Failures> {
-    let read = |pick: &Pick| {
-        let distribution = &tiers.workshop.project.distributions[pick.distribution];
-        let fits = |architecture| pick.architectures.contains(&architecture);
-        Ok((pick.distribution, locking::read_fresh(distribution, fits)?))
-    };
-    Ok(Failures::gather(picks.iter().map(read))?.into_iter().collect())
-}
 
 /// One pick a distribution and architecture, with what its units need.
 fn picks<'u>(tiers: &Tiers, units: impl Iterator<Item = &'u TierUnit>) -> Vec<Pick> {
@@ -61,7 +52,7 @@ fn picks<'u>(tiers: &Tiers, units: impl Iterator<Item = &'u TierUnit>) -> Vec<Pi
 
 pub(super) fn recipes(tiers: &Tiers) -> Result<Recipes, Failures> {
     let picks = picks(tiers, tiers.units.iter());
-    let locks = locks(tiers, &picks)?;
+    let locks = locking::read_all_fresh(&tiers.workshop, &picks)?;
     let plans = plan(&tiers.workshop, &picks, &locks)?;
     let mut recipes = Recipes::new();
     for (unit, plan) in tiers.units.iter().filter_map(|unit| Some((unit, of(tiers, &plans, unit)?))) {
@@ -80,7 +71,7 @@ fn of<'p, 'a>(tiers: &Tiers, plans: &'p [Plan<'a>], unit: &TierUnit) -> Option<&
 pub(super) fn gather<'a>(tiers: &'a Tiers, sought: &Sought<'_>) -> Result<Vec<Unit<'a>>, Failures> {
     let workshop = &*tiers.workshop;
     let every = picks(tiers, tiers.units.iter());
-    let locks = locks(tiers, &every)?;
+    let locks = locking::read_all_fresh(workshop, &every)?;
     let plans = plan(workshop, &every, &locks)?;
     let composed = |unit: &&TierUnit| sought.files && !sought.same.contains(&unit.key);
     let mut found: BTreeMap<&str, Unit<'a>> = BTreeMap::new();
