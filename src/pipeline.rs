@@ -30,6 +30,7 @@ mod tarballs;
 mod trust;
 mod why;
 mod workshop;
+mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,7 +2,6 @@
 //! 1.1, manifest.md, "Guidelines for Artifact Usage"; distribution-spec 1.1, "Listing Referrers").
 
 use super::spec::{self, Descriptor, Digest, Manifest, Texts};
-use crate::ground::Sha256;
 
 /// What an empty config holds.
 const EMPTY: &[u8] = b"{}";
@@ -67,21 +66,10 @@ pub(super) fn finish(
     Artifact { subject: about, descriptor, manifest, blobs }
 }
 
-/// The tag under which a registry without the referrers API has the list of what refers to a digest
-/// (distribution-spec 1.1, "Referrers Tag Schema").
-pub fn referrers_tag(subject: &Digest) -> String {
-    let Digest(sha256) = subject;
-    format!("sha256-{sha256}")
-}
-
-/// The digest of a document's bytes.
-pub fn digest(bytes: &[u8]) -> Digest {
-    Digest(Sha256::of(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::Sha256;
 
     #[test]
     fn an_attachment_names_its_subject_and_its_type() {
@@ -102,9 +90,9 @@ mod tests {
             "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
         );
         assert_eq!(manifest["layers"][0]["annotations"][TITLE], "cc.spdx.json");
-        assert_eq!(artifact.descriptor.digest, digest(&artifact.manifest));
+        assert_eq!(artifact.descriptor.digest, Digest(Sha256::of(&artifact.manifest)));
         for (descriptor, bytes) in &artifact.blobs {
-            assert_eq!(descriptor.digest, digest(bytes));
+            assert_eq!(descriptor.digest, Digest(Sha256::of(bytes)));
         }
     }
 }

@@ -14,10 +14,13 @@ use serde::de::DeserializeOwned;
 use super::{
     Descriptor, Digest, Layer, Platform,
     config::media_type,
-    layout::{DOCKER_INDEX, DOCKER_MANIFEST, LONGEST_DOCUMENT, Layout, fits, shown},
+    layout::{Layout, fits, shown},
     reference::Location,
     registry::{Access, Repository, Settings},
-    spec::{CONFIG, Config, History, INDEX, Index, MANIFEST, Manifest},
+    spec::{
+        CONFIG, Config, DOCKER_CONFIG, DOCKER_LIST, DOCKER_MANIFEST, History, INDEX, Index, LONGEST_DOCUMENT, MANIFEST,
+        Manifest,
+    },
 };
 use crate::{
     cache::{Arrival, Cache},
@@ -39,8 +42,6 @@ const MOST_LAYERS: usize = 127;
 const LARGEST_LAYER: u64 = 16 << 30;
 /// How much is copied at a time, in bytes.
 const PIECE: usize = 256 << 10;
-/// What docker calls a config.
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// What docker calls layers, and what OCI calls them.
 const DOCKER_LAYERS: [(&str, Form); 3] = [
     ("application/vnd.docker.image.rootfs.diff.tar.gzip", Form::TarGz),
@@ -143,7 +144,7 @@ impl Bringing<'_> {
                 return Err(self.unfit(Unfit::Schema(version.map_or("none".to_owned(), |version| version.to_string()))));
             }
             let is_index = match &*media_type {
-                INDEX | DOCKER_INDEX => true,
+                INDEX | DOCKER_LIST => true,
                 MANIFEST | DOCKER_MANIFEST => false,
                 "" => value.get("manifests").is_some(),
                 other => return Err(self.unfit(Unfit::NoImage(printable(other.as_bytes())))),
@@ -160,7 +161,7 @@ impl Bringing<'_> {
 
     /// The entry of an index that fits best.
     fn entry(&self, index: &Index, platform: &Platform) -> Result<Descriptor, BaseError> {
-        let kinds = [MANIFEST, DOCKER_MANIFEST, INDEX, DOCKER_INDEX];
+        let kinds = [MANIFEST, DOCKER_MANIFEST, INDEX, DOCKER_LIST];
         let images: Vec<&Descriptor> = index
             .manifests
             .iter()

@@ -16,7 +16,10 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::spec::{Config, Descriptor, Digest, INDEX, Index, MANIFEST, Manifest, Platform, REF_NAME};
+use super::spec::{
+    Config, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Digest, INDEX, Index, LONGEST_DOCUMENT, MANIFEST, Manifest,
+    Platform, REF_NAME,
+};
 use crate::ground::{Sha256Hasher, TooLong, open_regular, printable, read_at_most};
 
 pub use error::LayoutError;
@@ -26,17 +29,10 @@ pub use write::{INDEX_NAME, MARKER_NAME, Session, Written, attach, blobs_folder}
 const LONGEST_MARKER: u64 = 4 << 10;
 /// The longest `index.json`, in bytes: some 20,000 images.
 const LONGEST_INDEX: u64 = 8 << 20;
-/// The longest manifest, index or config, in bytes; registries take 4 MiB.
-pub const LONGEST_DOCUMENT: u64 = 4 << 20;
 /// How deep indexes lie in indexes.
 const DEEPEST: usize = 4;
 /// How much is hashed at a time, in bytes.
 const PIECE: usize = 256 << 10;
-
-/// What docker calls a manifest.
-pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-/// What docker calls an index.
-pub(super) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 const HELP: &str = "the layout is broken: copy or build it again, or name another one";
 
@@ -263,7 +259,7 @@ pub fn is_manifest(at: &Descriptor) -> bool {
 
 /// Whether a descriptor points at an index, OCI's or docker's.
 pub fn is_index(at: &Descriptor) -> bool {
-    [INDEX, DOCKER_INDEX].contains(&&*at.media_type)
+    [INDEX, DOCKER_LIST].contains(&&*at.media_type)
 }
 
 /// What is no artifact that refers to another.
@@ -374,7 +370,7 @@ impl Versioned for Config {
 
 impl Versioned for Index {
     fn fault(&self) -> Option<String> {
-        unknown(self.schema_version, &self.media_type, [INDEX, DOCKER_INDEX])
+        unknown(self.schema_version, &self.media_type, [INDEX, DOCKER_LIST])
     }
 }
 

@@ -20,6 +20,15 @@ pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Media type of an empty config, `{}`, for manifests that are no images.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Media type of docker's manifest, schema 2, which OCI's was made from.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of docker's list of manifests, which OCI's index was made from.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Media type of docker's config.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// The longest manifest, index or config, in bytes: what registries must take (distribution-spec, "Pushing
+/// Manifests").
+pub const LONGEST_DOCUMENT: u64 = 4 << 20;
 /// The annotation of a manifest that holds its tag in a layout.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 

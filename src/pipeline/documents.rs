@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::{
     BuiltTier, Evidence, Failures, Formats, Pick, Workshop,
-    building::{Round, unchanged},
+    building::Round,
     evidence::{document, provenance},
     packages::{Lack, unpacked},
     plan::{OutputFile, Plan, Step},
     stages::Stages,
+    written::Written,
 };
 use crate::{
     evidence::{provenance::Hashed, sbom::Copyrights},
@@ -28,12 +28,6 @@ use crate::{
 
 /// The derived data that tell which document the same inputs gave, by [`key`].
 const DOCUMENTS: &str = "documents";
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Known {
-    digest: Sha256,
-    size: u64,
-}
 
 /// A document that is wanted.
 struct Order<'p> {
@@ -156,7 +150,7 @@ fn write(
     orders: &[Order<'_>],
     outputs: &Outputs,
 ) -> Result<Vec<OutputFile>, Failures> {
-    let there = |order: &Order<'_>| there(workshop, order, outputs);
+    let there = |order: &Order<'_>| Written::recall(workshop, DOCUMENTS, &order.key, &order.name, outputs);
     let there: Vec<Option<OutputFile>> = orders.par_iter().map(there).collect::<Result<_, _>>()?;
     // Provenance needs nothing composed.
     let composed =
@@ -179,26 +173,11 @@ fn write(
                 kind => document(workshop, plan, order.step, &stages.chain, &packages, &copyrights, kind)?,
             };
             write_whole(&outputs.path(&order.name), &bytes)?;
-            let known = Known { digest: Sha256::of(&bytes), size: bytes.len() as u64 };
-            workshop.cache.put_derived(DOCUMENTS, &order.key, |file| Ok(serde_json::to_writer(file, &known)?))?;
-            Ok(output(&order.name, known, outputs))
+            let written = Written { digest: Sha256::of(&bytes), size: bytes.len() as u64 };
+            written.keep(workshop, DOCUMENTS, &order.key, &order.name, outputs)
         }
     };
     orders.par_iter().zip(there).map(make).collect()
-}
-
-fn output(name: &str, known: Known, outputs: &Outputs) -> OutputFile {
-    OutputFile { path: outputs.path(name), name: name.to_owned(), size: known.size, digest: known.digest }
-}
-
-/// A document that an earlier run wrote, as it was then.
-fn there(workshop: &Workshop, order: &Order<'_>, outputs: &Outputs) -> Result<Option<OutputFile>, Failures> {
-    let Some(file) = workshop.cache.get_derived(DOCUMENTS, &order.key)? else { return Ok(None) };
-    // Short or damaged after a power cut: written anew.
-    let known: Option<Known> = read_at_most(file, 1 << 10).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let Some(known) = known else { return Ok(None) };
-    let same = unchanged(workshop, outputs, &order.name, &known.digest)?;
-    Ok(same.then(|| output(&order.name, known, outputs)))
 }
 
 /// Attaches the documents of each tier to the images that it tops, in the distribution's layout.

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     BuiltTier, Failures, Formats, Pick, Workshop,
     building::{Round, unchanged},
     plan::{OutputFile, Plan, Step},
+    written::Written,
 };
 use crate::{
     debian::Architecture,
-    ground::{Sha256, read_at_most, write_whole_with},
+    ground::{Sha256, write_whole_with},
     image::{
         Descriptor, Digest, Image, Layer, Platform, config,
         docker::{self, DockerError, Stacked},
@@ -275,13 +276,6 @@ fn layer(plan: &Plan<'_>, tier: &BuiltTier, form: Form, outputs: &Outputs, forma
 /// The derived data that tell which archive an image gives, by [`docker::recipe`].
 const LOADS: &str = "docker";
 
-/// What is known of an archive that an earlier run wrote.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Load {
-    digest: Sha256,
-    size: u64,
-}
-
 /// The docker archives of all orders, in their order; what is there already is not written again.
 fn loads(workshop: &Workshop, orders: &[Order<'_>], outputs: &Outputs) -> Vec<Result<Option<OutputFile>, Failures>> {
     let there: Vec<_> = orders.par_iter().map(|order| there(workshop, order, outputs)).collect();
@@ -302,20 +296,13 @@ fn loads(workshop: &Workshop, orders: &[Order<'_>], outputs: &Outputs) -> Vec<Re
         (Some((image, tag)), Ok(None)) => {
             let (name, recipe) = (order.docker_name(), docker::recipe(image, tag));
             let archive = docker::Archive::new(image, tag, &stacks[&key(&image.layers)]);
-            let load = Load { digest: archive.digest, size: archive.size };
+            let written = Written { digest: archive.digest, size: archive.size };
             write_whole_with(&outputs.path(&name), |file| archive.write(file))?;
-            workshop.cache.put_derived(LOADS, &recipe.to_string(), |file| Ok(serde_json::to_writer(file, &load)?))?;
-            Ok(Some(load.output(name, outputs)))
+            written.keep(workshop, LOADS, &recipe.to_string(), &name, outputs).map(Some)
         }
         (_, there) => there,
     };
     orders.par_iter().zip(there).map(write).collect()
-}
-
-impl Load {
-    fn output(self, name: String, outputs: &Outputs) -> OutputFile {
-        OutputFile { path: outputs.path(&name), name, size: self.size, digest: self.digest }
-    }
 }
 
 impl Order<'_> {
@@ -328,13 +315,7 @@ impl Order<'_> {
 fn there(workshop: &Workshop, order: &Order<'_>, outputs: &Outputs) -> Result<Option<OutputFile>, Failures> {
     let Some((image, tag)) = &order.docker else { return Ok(None) };
     let recipe = docker::recipe(image, tag).to_string();
-    let Some(file) = workshop.cache.get_derived(LOADS, &recipe)? else { return Ok(None) };
-    // Short or damaged after a power cut: written anew.
-    let load: Option<Load> = read_at_most(file, 1 << 10).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let Some(load) = load else { return Ok(None) };
-    let name = order.docker_name();
-    let same = unchanged(workshop, outputs, &name, &load.digest)?;
-    Ok(same.then(|| load.output(name, outputs)))
+    Written::recall(workshop, LOADS, &recipe, &order.docker_name(), outputs)
 }
 
 /// What a stack of layers is known by.

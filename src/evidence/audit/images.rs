@@ -18,13 +18,11 @@ use crate::{
     ground::{Class, Failure, open_regular, printable},
     image::{
         Descriptor, Digest, Platform,
-        layout::{LONGEST_DOCUMENT, Layout, LayoutError, is_index, is_manifest},
-        spec::{CONFIG, Config, REF_NAME, Texts},
+        layout::{Layout, LayoutError, is_index, is_manifest},
+        spec::{CONFIG, Config, DOCKER_CONFIG, LONGEST_DOCUMENT, REF_NAME, Texts},
     },
 };
 
-/// What docker calls a config.
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// Bytes of all documents of a layout or archive that are held or read.
 const DOCUMENTS: u64 = 64 << 20;
 /// Bytes of the names and link targets of an archive.

@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::{
-    DEEPEST, Digest, LONGEST_DOCUMENT, LONGEST_INDEX, LONGEST_MARKER, LayoutError, Marker, VERSION, is_index,
-    is_manifest, open_blob, open_inside, parse, read_document,
+    DEEPEST, Digest, LONGEST_INDEX, LONGEST_MARKER, LayoutError, Marker, VERSION, is_index, is_manifest, open_blob,
+    open_inside, parse, read_document,
 };
 use crate::{
     ground::{Sha256, WriteError, read_at_most, sweep_stale, write_whole},
@@ -22,7 +22,7 @@ use crate::{
         Image,
         artifact::Artifact,
         config,
-        spec::{Descriptor, INDEX, Index, Manifest, REF_NAME, Texts, bytes},
+        spec::{Descriptor, INDEX, Index, LONGEST_DOCUMENT, Manifest, REF_NAME, Texts, bytes},
     },
 };
 

@@ -9,20 +9,12 @@ use crate::{
     ground::{Sha256, printable, read_at_most},
     image::{
         Descriptor, Digest,
-        spec::{INDEX, Index, MANIFEST, Texts, bytes},
+        spec::{DOCKER_LIST, DOCKER_MANIFEST, INDEX, Index, LONGEST_DOCUMENT, MANIFEST, Texts, bytes},
     },
 };
 
-/// The largest manifest or index that is taken or sent, in bytes: what registries must accept
-/// (distribution-spec, "Pushing Manifests").
-pub const MOST_MANIFEST: u64 = 4 << 20;
 /// Pages of a list of referrers.
 const MOST_PAGES: usize = 100;
-
-/// docker's media type of an index.
-pub(super) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-/// docker's media type of a manifest.
-pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 /// A manifest or an index as a registry gave it, its digest checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +77,7 @@ impl Repository {
         }
         let media_type = answer.header("content-type").unwrap_or(MANIFEST);
         let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let bytes = read_at_most(answer.body(), MOST_MANIFEST)
+        let bytes = read_at_most(answer.body(), LONGEST_DOCUMENT)
             .map_err(|error| self.lies(&what, format!("the manifest cannot be read: {error}")))?;
         let descriptor = Descriptor::of(&printable(media_type.as_bytes()), &bytes);
         self.check_digest(&what, &answer, &descriptor.digest)?;
@@ -139,7 +131,7 @@ impl Repository {
                 _ => return Err(self.refusal(&what, &mut answer)),
             }
             let bytes =
-                read_at_most(answer.body(), MOST_MANIFEST).map_err(|error| self.lies(&what, error.to_string()))?;
+                read_at_most(answer.body(), LONGEST_DOCUMENT).map_err(|error| self.lies(&what, error.to_string()))?;
             let index: Index = serde_json::from_slice(&bytes).map_err(|error| {
                 self.lies(&what, format!("it is no index: {}", printable(error.to_string().as_bytes())))
             })?;

@@ -21,7 +21,7 @@ use crate::{fetch, ground::Observer};
 pub use client::{Access, Repository};
 pub use credentials::{Credentials, Login};
 pub use error::RegistryError;
-pub use manifest::{Document, MOST_MANIFEST, Put};
+pub use manifest::{Document, Put};
 pub(crate) use push::clashes;
 pub use push::{How, Pushed, PushedBlob, PushedManifest, PushedTag, Wanted, push};
 pub use source::{Blobs, Sources};

@@ -12,18 +12,12 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
-    client::Repository,
-    error::RegistryError,
-    manifest::{DOCKER_LIST, DOCKER_MANIFEST, MOST_MANIFEST},
-    source::Blobs,
-    upload::Came,
-};
+use super::{client::Repository, error::RegistryError, source::Blobs, upload::Came};
 use crate::{
     ground::{Sha256, printable, read_at_most},
     image::{
         Descriptor, Digest,
-        spec::{INDEX, Index, MANIFEST, Manifest},
+        spec::{DOCKER_LIST, DOCKER_MANIFEST, INDEX, Index, LONGEST_DOCUMENT, MANIFEST, Manifest},
     },
 };
 
@@ -267,8 +261,8 @@ impl Walk<'_> {
 
     fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, RegistryError> {
         let digest = descriptor.digest;
-        if descriptor.size > MOST_MANIFEST {
-            let why = format!("it has {} bytes, and registries take {MOST_MANIFEST}", descriptor.size);
+        if descriptor.size > LONGEST_DOCUMENT {
+            let why = format!("it has {} bytes, and registries take {LONGEST_DOCUMENT}", descriptor.size);
             return Err(RegistryError::Manifest { digest, why });
         }
         let fail = |source| RegistryError::Blob { digest, source };

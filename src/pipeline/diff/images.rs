@@ -18,9 +18,9 @@ use crate::{
     ground::{RootPath, Sha256Hasher, follow, open_regular, printable, read_at_most},
     image::{
         Descriptor, Platform,
-        layout::{LONGEST_DOCUMENT, Layout},
+        layout::Layout,
         registry::Repository,
-        spec::{Config, INDEX, Index, Manifest},
+        spec::{Config, DOCKER_LIST, INDEX, Index, LONGEST_DOCUMENT, Manifest},
     },
     pipeline::Failures,
 };
@@ -32,8 +32,6 @@ const PIECE: usize = 256 << 10;
 const MOST_MEMBERS: usize = 20_000;
 /// Layers of an image; docker takes 127.
 const MOST_LAYERS: usize = 500;
-/// What docker calls an index.
-const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// A layer, or a docker archive.
 pub(super) fn file(name: &str, path: &Path, architecture: Option<Architecture>) -> Result<Side, Failures> {
@@ -276,7 +274,7 @@ fn count(name: &str, manifest: &Manifest) -> Result<(), OperandError> {
 }
 
 fn is_index(found: &Descriptor) -> bool {
-    [INDEX, DOCKER_INDEX].contains(&&*found.media_type)
+    [INDEX, DOCKER_LIST].contains(&&*found.media_type)
 }
 
 fn platform(architecture: Option<Architecture>) -> Result<Platform, OperandError> {
