@@ -1,6 +1,7 @@
 //! The whole flow, verb by verb; no other file knows it. The rooms are called in order, and nothing that a
 //! room can decide is decided here.
 
+mod arrivals;
 mod auditing;
 mod base;
 mod building;

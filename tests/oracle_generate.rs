@@ -6,7 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use debstrata::{
@@ -73,8 +73,11 @@ impl World {
             .collect();
         let jobs: Vec<_> = debs.iter().map(PathBuf::as_path).zip(&expected).collect();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
-        let unpacked = unpack_all(&jobs, &cache, &Limits::default(), &Silent);
-        let unpacked = unpacked.into_iter().map(Result::unwrap).collect();
+        let unpacked = Mutex::new(BTreeMap::new());
+        unpack_all(&jobs, &cache, &Limits::default(), &Silent, |number, result| {
+            unpacked.lock().unwrap().insert(number, result.unwrap());
+        });
+        let unpacked = unpacked.into_inner().unwrap().into_values().collect();
         let names = expected.iter().map(|expected| expected.package.clone()).collect();
         Self { folder, names, unpacked }
     }

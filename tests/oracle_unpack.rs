@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use debstrata::{
@@ -88,8 +88,14 @@ fn real_packages_as_dpkg_and_python_see_them() {
         .collect();
     let jobs: Vec<_> = debs.iter().map(PathBuf::as_path).zip(&expected).collect();
     let cache = Cache::open(&folder.join("cache")).unwrap();
-    let cold = unpack_all(&jobs, &cache, &Limits::default(), &Silent);
-    let warm = unpack_all(&jobs, &cache, &Limits::default(), &Silent);
+    let all = || {
+        let results = Mutex::new(BTreeMap::new());
+        unpack_all(&jobs, &cache, &Limits::default(), &Silent, |number, result| {
+            results.lock().unwrap().insert(number, result);
+        });
+        results.into_inner().unwrap().into_values()
+    };
+    let (cold, warm) = (all(), all());
     let mut links = 0;
     for ((path, cold), warm) in debs.iter().zip(cold).zip(warm) {
         let (cold, warm) = (cold.unwrap(), warm.unwrap());

@@ -12,10 +12,12 @@ use miette::{Diagnostic as _, Severity};
 use rayon::prelude::*;
 
 use super::{
-    BuildOptions, BuiltTier, Failures, Workshop, checking,
+    BuildOptions, BuiltTier, Failures, Workshop,
+    arrivals::Arrivals,
+    checking,
     errors::OfTier,
     images,
-    packages::{Digests, Lack, Packages, check_digests, expected, unpacked},
+    packages::{Digests, Lack, Packages, expected},
     plan::{Made, Plan, Step},
     tarballs,
 };
@@ -29,6 +31,7 @@ use crate::{
 };
 
 /// What a round came to. What was built is whole and stays, whatever else failed.
+#[derive(Default)]
 pub(super) struct Round {
     pub(super) built: Vec<BuiltTier>,
     pub(super) digests: Digests,
@@ -55,9 +58,8 @@ pub(super) fn round(
         .collect::<Result<Vec<Vec<Option<There>>>, Failures>>()?;
     let needed: Vec<Vec<&Step>> = plans.iter().zip(&there).map(|(plan, there)| needed(plan, there)).collect();
     let steps = plans.iter().zip(&needed).flat_map(|(plan, steps)| steps.iter().map(move |step| (plan, *step)));
-    let packages = unpacked(workshop, steps)?;
-    let digests = check_digests(plans, &packages)?;
-    let mut round = Round { built: Vec::new(), digests, failures: Vec::new(), damaged: Vec::new() };
+    let steps = steps.collect();
+    let mut round = Round::default();
     let mut remarks = Remarks::default();
     let there: Vec<BTreeMap<usize, There>> = plans
         .iter()
@@ -71,6 +73,8 @@ pub(super) fn round(
     // Publishing waits for the disk; the next layers are made meanwhile.
     thread::scope(|scope| -> Result<(), Lack> {
         let mut publishing = VecDeque::new();
+        let mut arrivals = Arrivals::of(scope, workshop, plans, steps);
+        let mut lack = None;
         for (number, (plan, needed)) in plans.iter().zip(needed).enumerate() {
             let (send, receive) = channel();
             rayon::in_place_scope(|pool| -> Result<(), Failures> {
@@ -83,7 +87,14 @@ pub(super) fn round(
                     if parent.is_some_and(|parent| !chain.contains_key(&parent)) {
                         continue;
                     }
-                    match compose_tier(plan, step, &chain, &packages) {
+                    let packages = match arrivals.until(plan, step) {
+                        Ok(packages) => packages,
+                        Err(error) => {
+                            lack = Some(error);
+                            return Ok(());
+                        }
+                    };
+                    match compose_tier(plan, step, &chain, packages) {
                         Ok(composed) => {
                             remarks.add(plan, step, &composed);
                             chain.insert(step.tier, composed);
@@ -146,13 +157,19 @@ pub(super) fn round(
                 forget(workshop, plan)?;
                 break;
             }
-            // A full disk stops everything; anything else is of one tier alone.
-            if round.failures.iter().any(|failures| failures.class() == Class::World) {
+            // A package that cannot be had stops everything, and so does a full disk; anything else is of one
+            // tier alone.
+            if lack.is_some() || round.failures.iter().any(|failures| failures.class() == Class::World) {
                 break;
             }
         }
         for one in publishing {
             settle(Some(one), plans, &mut built, &mut round, outputs, options);
+        }
+        match lack.map_or_else(|| arrivals.finish(), Err) {
+            Ok(digests) => round.digests = digests,
+            Err(Lack::Failed(failures)) => round.failures.push(failures),
+            Err(gone) => return Err(gone),
         }
         Ok(())
     })?;

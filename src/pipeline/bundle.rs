@@ -203,7 +203,7 @@ fn packages(workshop: &Workshop, plan: &Plan<'_>, downloads: &mut BTreeMap<Strin
     let mut sought: BTreeMap<Sha256, Sought<'_>> = BTreeMap::new();
     for package in plan.steps.iter().flat_map(|step| plan.packages(step)) {
         let origin = origins.get(&*package.from);
-        sought.insert(package.sha256, Sought { distribution: &plan.distribution.name, package, origin });
+        sought.insert(package.sha256, Sought { distribution: &plan.distribution.name, package, origin, turn: 0 });
     }
     let sought: Vec<_> = sought.into_values().collect();
     let debs = fetched(workshop, &sought).map_err(Lack::into_failures)?;

@@ -163,6 +163,7 @@ impl Reading<'_> {
             distribution: &self.distribution.name,
             package,
             origin: self.origins.get(&*package.from),
+            turn: 0,
         });
         let found = obtained(self.workshop, sought).map_err(Lack::into_failures)?;
         let one = |package: &&Package| found.get(&package.sha256).cloned().expect("all were had, or it is an error");

@@ -1,6 +1,11 @@
 //! From locked packages to unpacked ones: recall, fetch, unpack; what is damaged is had anew, once.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use rayon::prelude::*;
 
@@ -87,31 +92,19 @@ pub(super) struct Sought<'p> {
     pub(super) package: &'p Package,
     /// Where it comes from, where archive.toml still says so.
     pub(super) origin: Option<&'p Origin>,
+    /// The lower, the sooner it is needed.
+    pub(super) turn: usize,
 }
+
+/// Whom each package and tarball is given to as it comes, by the SHA-256 of its file; on any thread.
+pub(super) type Taker<'t> = dyn Fn(Sha256, Unpacked) + Sync + 't;
 
 /// The packages and tarballs of some steps: recalled from the cache, the others fetched and unpacked.
 pub(super) fn unpacked<'p>(
     workshop: &Workshop,
     steps: impl IntoIterator<Item = (&'p Plan<'p>, &'p Step)>,
 ) -> Result<Packages, Lack> {
-    let steps: Vec<_> = steps.into_iter().collect();
-    let mut origins = BTreeMap::new();
-    for (plan, _) in &steps {
-        let of = || archive::origins(&plan.distribution.archive, &plan.lock.suites);
-        origins.entry(plan.distribution.name.as_str()).or_insert_with(of);
-    }
-    let origins = &origins;
-    let sought = steps.iter().flat_map(|(plan, step)| {
-        let distribution = plan.distribution.name.as_str();
-        plan.packages(step).map(move |package| Sought {
-            distribution,
-            package,
-            origin: origins.get(distribution).and_then(|known| known.get(&*package.from)),
-        })
-    });
-    let mut packages = obtained(workshop, sought)?;
-    tarballs::add(workshop, &steps, &mut packages)?;
-    Ok(packages)
+    collected(|taker| obtain_steps(workshop, &steps.into_iter().collect::<Vec<_>>(), taker))
 }
 
 /// All of these packages: recalled from the cache, the others fetched and unpacked.
@@ -119,27 +112,62 @@ pub(super) fn obtained<'p>(
     workshop: &Workshop,
     sought: impl IntoIterator<Item = Sought<'p>>,
 ) -> Result<Packages, Lack> {
-    let mut packages = Packages::new();
-    // By SHA-256: `Architecture: all` packages are shared.
-    let mut missing: BTreeMap<Sha256, Sought<'_>> = BTreeMap::new();
+    collected(|taker| obtain(workshop, sought, taker))
+}
+
+fn collected(obtain: impl FnOnce(&Taker<'_>) -> Result<(), Lack>) -> Result<Packages, Lack> {
+    let packages = Mutex::new(Packages::new());
+    let taken = || packages.lock().expect("nobody panics while they hold it");
+    obtain(&|sha256, unpacked| drop(taken().insert(sha256, unpacked)))?;
+    Ok(std::mem::take(&mut *taken()))
+}
+
+/// Has the packages and tarballs of some steps, those of the first steps first.
+pub(super) fn obtain_steps(workshop: &Workshop, steps: &[(&Plan<'_>, &Step)], taker: &Taker<'_>) -> Result<(), Lack> {
+    let mut origins = BTreeMap::new();
+    for (plan, _) in steps {
+        let of = || archive::origins(&plan.distribution.archive, &plan.lock.suites);
+        origins.entry(plan.distribution.name.as_str()).or_insert_with(of);
+    }
+    let origins = &origins;
+    let sought = steps.iter().enumerate().flat_map(|(turn, (plan, step))| {
+        let distribution = plan.distribution.name.as_str();
+        plan.packages(step).map(move |package| Sought {
+            distribution,
+            package,
+            origin: origins.get(distribution).and_then(|known| known.get(&*package.from)),
+            turn,
+        })
+    });
+    obtain(workshop, sought, taker)?;
+    Ok(tarballs::obtain(workshop, steps, taker)?)
+}
+
+fn obtain<'p>(
+    workshop: &Workshop,
+    sought: impl IntoIterator<Item = Sought<'p>>,
+    taker: &Taker<'_>,
+) -> Result<(), Lack> {
+    let mut seen = BTreeSet::new();
+    let mut missing = Vec::new();
     for one in sought {
         let package = one.package;
-        if packages.contains_key(&package.sha256) || missing.contains_key(&package.sha256) {
+        // By SHA-256: `Architecture: all` packages are shared.
+        if !seen.insert(package.sha256) {
             continue;
         }
         match unpack::recall(&expected(package), &workshop.cache)? {
-            Some(found) => drop(packages.insert(package.sha256, found)),
-            None => drop(missing.insert(package.sha256, one)),
+            Some(found) => taker(package.sha256, found),
+            None => missing.push(one),
         }
     }
-    let mut missing: Vec<_> = missing.into_values().collect();
     missing.sort_by(|Sought { package: a, .. }, Sought { package: b, .. }| {
         (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture))
     });
-    let damaged = unpack_missing(workshop, missing, &mut packages, true)?;
+    let damaged = unpack_missing(workshop, missing, taker, true)?;
     // A download that is not what its name says: fetched anew, and believed or refused for good.
-    unpack_missing(workshop, damaged, &mut packages, false)?;
-    Ok(packages)
+    unpack_missing(workshop, damaged, taker, false)?;
+    Ok(())
 }
 
 /// Fetches and unpacks packages. With `forgive`, those whose downloads were damaged in the cache are
@@ -147,7 +175,7 @@ pub(super) fn obtained<'p>(
 fn unpack_missing<'p>(
     workshop: &Workshop,
     missing: Vec<Sought<'p>>,
-    packages: &mut Packages,
+    taker: &Taker<'_>,
     forgive: bool,
 ) -> Result<Vec<Sought<'p>>, Lack> {
     if missing.is_empty() {
@@ -155,19 +183,26 @@ fn unpack_missing<'p>(
     }
     let debs = fetched(workshop, &missing)?;
     let expectations: Vec<_> = missing.iter().map(|one| expected(one.package)).collect();
-    let pairs: Vec<_> = debs.iter().map(PathBuf::as_path).zip(&expectations).collect();
-    workshop.observer.tell(Event::Step(format!("unpacking {} packages", pairs.len())));
+    workshop.observer.tell(Event::Step(format!("unpacking {} packages", missing.len())));
+    // What is wanted first comes first, and of that the largest: the small ones fill the gaps at the end.
+    let mut order: Vec<usize> = (0..missing.len()).collect();
+    order.sort_by_key(|number| (missing[*number].turn, Reverse(missing[*number].package.size)));
+    let pairs: Vec<_> = order.iter().map(|number| (debs[*number].as_path(), &expectations[*number])).collect();
+    let refused = Mutex::new(BTreeMap::new());
+    let done = |at: usize, result| match result {
+        Ok(unpacked) => taker(missing[order[at]].package.sha256, unpacked),
+        Err(error) => drop(refused.lock().expect("nobody panics while they hold it").insert(order[at], error)),
+    };
+    unpack::unpack_all(&pairs, &workshop.cache, &unpack::Limits::default(), &*workshop.observer, done);
     let (mut damaged, mut failures) = (Vec::new(), Vec::new());
-    let results = unpack::unpack_all(&pairs, &workshop.cache, &unpack::Limits::default(), &*workshop.observer);
-    for (one, result) in missing.into_iter().zip(results) {
-        match result {
-            Ok(unpacked) => drop(packages.insert(one.package.sha256, unpacked)),
-            Err(error @ UnpackError::Changed { .. }) if forgive => {
+    for (number, error) in refused.into_inner().expect("nobody panics while they hold it") {
+        match error {
+            error @ UnpackError::Changed { .. } if forgive => {
                 workshop.observer.tell(Event::Step(format!("{error}; it is fetched again")));
-                workshop.cache.discard(&one.package.sha256)?;
-                damaged.push(one);
+                workshop.cache.discard(&missing[number].package.sha256)?;
+                damaged.push(missing[number]);
             }
-            Err(error) => failures.push(error),
+            error => failures.push(error),
         }
     }
     if failures.is_empty() { Ok(damaged) } else { Err(failures.into()) }
@@ -176,7 +211,7 @@ fn unpack_missing<'p>(
 /// The .debs of packages, from the cache or else fetched; where the only trouble is that some are gone for good, says which.
 pub(super) fn fetched(workshop: &Workshop, missing: &[Sought<'_>]) -> Result<Vec<PathBuf>, Lack> {
     let mut wishes = Vec::new();
-    for Sought { distribution, package, origin } in missing {
+    for Sought { distribution, package, origin, .. } in missing {
         let Some(origin) = *origin else {
             return Err(UnknownSource {
                 package: format!("{} {}", package.name, package.version),
@@ -213,7 +248,13 @@ pub(super) fn fetched(workshop: &Workshop, missing: &[Sought<'_>]) -> Result<Vec
 /// Compares what packages unpack to with what the locks of the plans record.
 pub(super) fn check_digests(plans: &[Plan<'_>], packages: &Packages) -> Result<Digests, Failures> {
     let digests: Vec<_> = packages.par_iter().map(|(sha256, package)| (*sha256, package.digest())).collect();
-    let digests: Digests = digests.into_iter().collect();
+    let digests = digests.into_iter().collect();
+    compare_digests(plans, &digests)?;
+    Ok(digests)
+}
+
+/// The same of digests that are known.
+pub(super) fn compare_digests(plans: &[Plan<'_>], digests: &Digests) -> Result<(), Failures> {
     let mut differ = BTreeMap::new();
     for plan in plans {
         let inputs = plan.lock.architectures.get(&plan.architecture);
@@ -225,5 +266,5 @@ pub(super) fn check_digests(plans: &[Plan<'_>], packages: &Packages) -> Result<D
             }
         }
     }
-    if differ.is_empty() { Ok(digests) } else { Err(differ.into_values().collect::<Vec<_>>().into()) }
+    if differ.is_empty() { Ok(()) } else { Err(differ.into_values().collect::<Vec<_>>().into()) }
 }

@@ -1,10 +1,10 @@
 //! From `[[archives]]` to unpacked ones: recall, fetch, unpack; what is damaged is had anew, once.
 
-use std::{collections::btree_map::Entry, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{
     Failures, Workshop,
-    packages::Packages,
+    packages::Taker,
     plan::{Plan, Step},
 };
 use crate::{
@@ -14,14 +14,13 @@ use crate::{
     unpack::{self, TarballError, Unpacked},
 };
 
-/// Adds the tarballs of some steps to `packages`, by their SHA-256.
-pub(super) fn add(workshop: &Workshop, steps: &[(&Plan<'_>, &Step)], packages: &mut Packages) -> Result<(), Failures> {
-    let mut failures = Vec::new();
+/// Has the tarballs of some steps.
+pub(super) fn obtain(workshop: &Workshop, steps: &[(&Plan<'_>, &Step)], taker: &Taker<'_>) -> Result<(), Failures> {
+    let (mut seen, mut failures) = (BTreeSet::new(), Vec::new());
     for (plan, step) in steps {
-        for tarball in &plan.tier(step).archives {
-            let Entry::Vacant(place) = packages.entry(tarball.sha256) else { continue };
+        for tarball in plan.tier(step).archives.iter().filter(|tarball| seen.insert(tarball.sha256)) {
             match unpacked(workshop, &plan.title(step), tarball) {
-                Ok(found) => drop(place.insert(found)),
+                Ok(found) => taker(tarball.sha256, found),
                 Err(Failures(more)) => failures.extend(more),
             }
         }

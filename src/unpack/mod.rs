@@ -182,28 +182,23 @@ pub fn unpack(
     result
 }
 
-/// Unpacks packages in parallel, the largest first. Results stand in the order of `debs`.
+/// Unpacks packages in parallel, begun in the order of `debs`; `done` is told of each as it ends, by its place
+/// in `debs`, on the thread that unpacked it.
 pub fn unpack_all(
     debs: &[(&Path, &Expected)],
     cache: &Cache,
     limits: &Limits,
     observer: &dyn Observer,
-) -> Vec<Result<Unpacked, UnpackError>> {
+    done: impl Fn(usize, Result<Unpacked, UnpackError>) + Sync,
+) {
     observer.tell(Event::Expect(Work::Unpack, debs.iter().map(|(_, expected)| expected.size).sum()));
-    let mut order: Vec<usize> = (0..debs.len()).collect();
-    order.sort_by_key(|number| std::cmp::Reverse(debs[*number].1.size));
-    // A bridge hands out one package after another; an indexed iterator would give the large half
-    // to one thread.
-    let mut done: Vec<_> = order
-        .into_iter()
-        .par_bridge()
-        .map(|number| {
-            let (deb, expected) = debs[number];
-            (number, unpack(deb, expected, cache, limits, observer))
-        })
-        .collect();
-    done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, result)| result).collect()
+    // A bridge hands out one package after another; an indexed iterator would give the first half to one
+    // thread.
+    debs.iter().enumerate().par_bridge().for_each(|(number, (deb, expected))| {
+        done(number, unpack(deb, expected, cache, limits, observer));
+        // Whoever composes of what is there already needs these threads too.
+        rayon::yield_now();
+    });
 }
 
 fn unpack_anew(

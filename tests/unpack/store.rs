@@ -1,6 +1,6 @@
 //! What the cache keeps of a package, and what becomes of it when it is damaged.
 
-use std::{path::PathBuf, sync::Mutex};
+use std::{collections::BTreeMap, path::PathBuf, sync::Mutex};
 
 use debstrata::{
     ground::{Event, Observer, Sha256, Silent, Work},
@@ -133,7 +133,7 @@ impl Observer for Sums {
 }
 
 #[test]
-fn many_at_once_in_the_order_asked_for() {
+fn many_at_once_are_told_by_their_place() {
     let bench = Bench::new();
     let debs: Vec<_> = (0..40)
         .map(|number| match number {
@@ -145,9 +145,13 @@ fn many_at_once_in_the_order_asked_for() {
     let jobs: Vec<_> = debs.iter().map(|(path, expected)| (path.as_path(), expected)).collect();
     for round in ["cold", "warm"] {
         let sums = Sums::default();
-        let results = unpack_all(&jobs, &bench.cache, &bench.limits, &sums);
-        assert_eq!(results.len(), 40);
-        for (number, result) in results.iter().enumerate() {
+        let results = Mutex::new(BTreeMap::new());
+        unpack_all(&jobs, &bench.cache, &bench.limits, &sums, |number, result| {
+            assert!(results.lock().unwrap().insert(number, result).is_none());
+        });
+        let results = results.into_inner().unwrap();
+        assert!(results.keys().copied().eq(0..40));
+        for (number, result) in &results {
             match result {
                 Ok(unpacked) => {
                     let text = format!("number {}", (number * 17) % 40);
@@ -156,7 +160,7 @@ fn many_at_once_in_the_order_asked_for() {
                             || (number * 17) % 40 == 0
                     );
                 }
-                Err(error) => assert_eq!(number, 7, "{error}"),
+                Err(error) => assert_eq!(*number, 7, "{error}"),
             }
         }
         let (expected, done) = *sums.0.lock().unwrap();
