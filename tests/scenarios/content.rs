@@ -236,3 +236,26 @@ fn a_package_that_cannot_be_unpacked_is_refused_by_name() {
         assert!(!fs::exists(world.path("etc")).unwrap());
     }
 }
+
+#[test]
+fn a_package_that_cannot_be_unpacked_leaves_the_tiers_below_it_whole_and_recorded() {
+    let evil = package("evil", "1").special("/dev/sda", b'3');
+    let world = World::new(
+        [package("good", "1"), evil, package("late", "1").special("/dev/sdb", b'3')],
+        &[
+            ("base", "packages = ['good']"),
+            ("top", "parent = 'base'\npackages = ['evil']"),
+            ("side", "parent = 'base'\npackages = ['late']"),
+        ],
+    );
+    // Every package that is wrong is told, also of tiers that were never begun.
+    world.run(&["build"]).exits(3).says(&["evil 1", "late 1"]);
+    let files = crate::world::files(&world.path("out"));
+    assert_eq!(files, ["SHA256SUMS", "test/amd64/base.tar.gz"].map(|name| world.out(name)));
+    assert!(world.lock().contains("base = {") && !world.lock().contains("top = {"));
+    world.edit("top.toml", "['evil']", "[]");
+    world.edit("side.toml", "['late']", "[]");
+    let before = fs::metadata(world.out("test/amd64/base.tar.gz")).unwrap().modified().unwrap();
+    world.build();
+    assert_eq!(fs::metadata(world.out("test/amd64/base.tar.gz")).unwrap().modified().unwrap(), before);
+}
