@@ -106,13 +106,16 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
         _ => picks,
     };
     let locks = locking::read_all_fresh(workshop, picks)?;
-    Failures::gather(picks.iter().map(|pick| {
-        let distribution = &workshop.project.distributions[pick.distribution];
-        trust::verify(workshop, distribution, &locks[&pick.distribution], &pick.architectures, &pick.tiers)
-    }))?;
     let plans = plan(workshop, picks, &locks)?;
     let steps = plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
-    let packages = unpacked(workshop, steps).map_err(Lack::into_failures)?;
+    let trusted = |pick: &Pick| {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        trust::verify(workshop, distribution, &locks[&pick.distribution], &pick.architectures, &pick.tiers)
+    };
+    // An index is one thread's work for as long as a small tier takes to unpack.
+    let (trusted, packages) = rayon::join(|| Failures::gather(picks.iter().map(trusted)), || unpacked(workshop, steps));
+    trusted?;
+    let packages = packages.map_err(Lack::into_failures)?;
     check_digests(&plans, &packages)?;
     let mut verdict = Verdict::new();
     for plan in &plans {
