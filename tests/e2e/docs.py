@@ -190,9 +190,9 @@ class Machine:
             need("docker-registry", "docker-registry")
             address = (started("registry") / "address").read_text().strip()
             self.stand_ins[REGISTRY] = address
-            settings = self.folder / "registries.conf"
+            settings = self.home / ".config/containers/registries.conf"
+            settings.parent.mkdir(parents=True)
             settings.write_text(f'[[registry]]\nlocation = "{address}"\ninsecure = true\n')
-            self.environment["CONTAINERS_REGISTRIES_CONF"] = str(settings)
         if MIRROR in text and MIRROR not in self.stand_ins:
             options = UNDO.enter_context(mirror_of(self.cache, ROOT))
             self.stand_ins[f"{MIRROR}/debian"] = self.stand_ins[MIRROR] = options[1].partition("=")[2]
@@ -303,7 +303,7 @@ def named(page, known):
             verbs = [word for word in words if word in known and word != "debstrata"]
             options = {re.match(r"--[a-z-]*", word)[0] for word in words if re.match(r"--[a-z]", word)}
             missing = options - anywhere.union(*(known[verb] for verb in verbs))
-            if missing or not (verbs or options or words[0] == "VERB"):
+            if missing or not (verbs or options or words[0] in ("VERB", "<distribution>/<tier>")):
                 page.wrong(number - 1, f"`{span}`: the help knows no {', '.join(sorted(missing)) or 'such verb'}")
             count += 1
     return count
