@@ -10,7 +10,8 @@ How a page is written:
 
 - A fenced block names its language. Commands stand in blocks of `console`: `$ ` begins a command, `> `
   goes on with it, all else is what it prints on stdout and stderr. A line `...` stands for any lines, and
-  `…` for any text within a line. What the committed locks pin is written out.
+  `…` for any text within a line. What the committed locks pin is written out. Lines about packages that
+  are fetched or unpacked are no part of it, since they depend on the cache.
 - A command ends with status 0. Before a block whose last one does not: `<!-- status 1 -->`.
 - What a page takes as given is done by shell commands in a comment, which no reader sees:
   `<!-- given` on a line, the commands, `-->` on a line.
@@ -44,6 +45,9 @@ ELSEWHERE = {
 }
 # Pages that debstrata writes itself.
 GENERATED = {"docs/errors.md": ["--explain", "all"], "docs/command-line.md": ["man", "--markdown"]}
+
+# What depends on the cache, and no page shows.
+PROGRESS = re.compile(r"(fetching|unpacking) \d+ packages|.*: composing, to list it")
 
 REGISTRY, MIRROR = "registry.example.org", "https://mirror.example.org"
 
@@ -132,7 +136,7 @@ def printed(output):
     """The lines of a terminal without what only a test's machine says."""
     output = re.sub(r"\x1b\[[0-9;]*m", "", output)
     output = re.sub(r"DEPRECATED: The legacy builder.*?\n\n", "", output, flags=re.DOTALL)
-    lines = [line.rstrip() for line in output.splitlines()]
+    lines = [line.rstrip() for line in output.splitlines() if not PROGRESS.fullmatch(line)]
     while lines and not lines[-1]:
         lines.pop()
     return lines
