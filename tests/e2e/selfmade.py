@@ -82,6 +82,11 @@ def pushed():
     return repository
 
 
+def pushed_images_are_audited():
+    """What is in the registry is what the lock and the packages make, as whoever uses a release can see."""
+    debstrata(built(), "--cache", ROOT / "cache", "audit", "debian13/debstrata", "--arch", "all", "--against", f"{pushed()}:1.2.3")
+
+
 def podman(*arguments, **options):
     return run(started("podman") / "podman", *arguments, **options)
 
@@ -141,4 +146,5 @@ def it_makes_itself():
 
 
 if __name__ == "__main__":
-    main([deb_is_reproducible, layers_are_the_shipped_ones, images_run, what_is_inside_builds_the_same, it_makes_itself])
+    main([deb_is_reproducible, layers_are_the_shipped_ones, pushed_images_are_audited, images_run,
+          what_is_inside_builds_the_same, it_makes_itself])
