@@ -21,7 +21,7 @@ use crate::{
     fetch::Origin,
     ground::{Class, Event, Failure, Sha256, Silent, nearest},
     layer,
-    lock::{self, Changes, Inputs, Lock, LockError},
+    lock::{self, Changes, Inputs, Lock, LockError, LockedTier},
     manifest::{ArchiveSource, Distribution, Project},
     resolve::{self, Preferences, Question, ResolveError},
     unpack,
@@ -354,6 +354,8 @@ fn resolve_architecture(
     let mut answers: Vec<Option<Vec<Package>>> = Vec::new();
     let (mut inputs, mut idle) = (Inputs::default(), Idle::new());
     let digests = questions(distribution);
+    // Tiers that keep the answer they had, with all below them.
+    let mut kept = BTreeSet::new();
     // Of tiers that stand on images, by the root tier.
     let (mut grounds, mut indexes) = (BTreeMap::new(), BTreeMap::new());
     for (number, tier) in distribution.tiers.iter().enumerate().filter(|(_, tier)| tier.base.is_some()) {
@@ -381,6 +383,17 @@ fn resolve_architecture(
             answers.push(None); // the parent's errors are told; its children have no ground to stand on
             continue;
         };
+        let digest = digests[&(architecture, tier.name.clone())];
+        let parent_kept = tier.parent.as_ref().is_none_or(|parent| kept.contains(&parent.value));
+        let before = locked.filter(|_| parent_kept && options.upgrade == Upgrade::Nothing);
+        if let Some((before, packages)) = before.and_then(|locked| answered(locked, &tier.name, digest, &index, gone)) {
+            inputs.insert(&tier.name, digest, &packages, before.unmet.clone())?;
+            inputs.tiers.insert(tier.name.clone(), before.clone());
+            chain.extend(packages);
+            answers.push(Some(chain));
+            kept.insert(number);
+            continue;
+        }
         let question = question(distribution, number, architecture);
         let root = distribution.chain(number).first().copied().unwrap_or(number);
         let index = indexes.get(&root).unwrap_or(&index);
@@ -416,7 +429,6 @@ fn resolve_architecture(
                 let unmet = answer.unmet.iter().map(ToString::to_string).collect();
                 let keep = |package| keep_place(package, locked, index, gone);
                 let packages: Vec<Package> = answer.packages.into_iter().map(|chosen| keep(chosen.package)).collect();
-                let digest = digests[&(architecture, tier.name.clone())];
                 inputs.insert(&tier.name, digest, &packages, unmet)?;
                 if let Some(locked) = inputs.tiers.get_mut(&tier.name) {
                     locked.saved = saved;
@@ -428,6 +440,30 @@ fn resolve_architecture(
         }
     }
     if failures.is_empty() { Ok((inputs, idle)) } else { Err(Failures(failures)) }
+}
+
+/// The answer that a tier's question had, where all of it can still be had as it was locked. To resolve a
+/// linked tier anew is to fetch all that it could need.
+fn answered<'l>(
+    locked: &'l Inputs,
+    tier: &str,
+    question: Sha256,
+    index: &Index,
+    gone: &Gone,
+) -> Option<(&'l LockedTier, Vec<Package>)> {
+    let before = locked.tiers.get(tier).filter(|before| before.question == question)?;
+    let still = |name: &Box<str>| {
+        let package = &locked.packages.get(name)?.package;
+        let there = is_in_place(package, index) && !gone.contains(&package.sha256);
+        there.then(|| package.clone())
+    };
+    Some((before, before.packages.iter().map(still).collect::<Option<_>>()?))
+}
+
+/// Whether the suite that a .deb was locked from lists it still, in the same place.
+fn is_in_place(package: &Package, index: &Index) -> bool {
+    let listed = index.listed(&package.from, &package.name, package.sha256);
+    listed.is_some_and(|listed| listed.record.filename == &*package.path)
 }
 
 /// Adds to errors of unknown names which other architectures have a package so called.
@@ -524,11 +560,8 @@ fn lists(index: &Index, package: &Package) -> bool {
 fn keep_place(package: Package, locked: Option<&Inputs>, index: &Index, gone: &Gone) -> Package {
     let before = locked.and_then(|locked| locked.packages.get(&package.name)).map(|locked| &locked.package);
     match before.filter(|before| before.sha256 == package.sha256 && !gone.contains(&before.sha256)) {
-        Some(before) => match index.listed(&before.from, &before.name, before.sha256) {
-            Some(listed) if listed.record.filename == &*before.path => before.clone(),
-            _ => package,
-        },
-        None => package,
+        Some(before) if is_in_place(before, index) => before.clone(),
+        _ => package,
     }
 }
 

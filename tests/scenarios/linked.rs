@@ -217,3 +217,23 @@ fn the_cache_of_libraries_is_made_of_the_whole_chain() {
     world.tier("top", "parent = 'base'\npackages = ['libtwo2']\n[generate]\nld-so-cache = true");
     world.run(&["build"]).exits(2).says(&["no package of this chain has a libc", "top.toml:5"]);
 }
+
+#[test]
+fn another_tier_leaves_the_answers_of_the_others_and_fetches_nothing_for_them() {
+    let world = World::new(archive(), &[("base", "packages = ['libc6']"), ("app", &format!("parent = 'base'\n{APP}"))]);
+    world.run(&["lock"]).exits(0);
+    let (before, helper) = (world.lock(), world.fetched("helper"));
+    assert_eq!(helper, 1, "what could be needed is read once");
+    std::fs::remove_dir_all(world.path("cache")).unwrap();
+    world.tier("extra", "packages = ['data']");
+    world.run(&["lock"]).exits(0);
+    assert_eq!([world.fetched("helper"), world.fetched("app")], [1, 1]);
+    let after = world.lock();
+    let line = |line: &&str| !after.lines().any(|other| other == *line);
+    assert_eq!(before.lines().filter(line).collect::<Vec<_>>(), [""; 0]);
+    // What shapes the answer still does.
+    world.edit("base.toml", "['libc6']", "['libc6', 'libtwo2']");
+    world.run(&["lock"]).exits(0);
+    assert_eq!(world.fetched("helper"), 2);
+    assert!(!tier(&world, "app").contains(&"libtwo2".to_owned()));
+}
