@@ -253,6 +253,7 @@ fn the_cache_tells_its_size_and_keeps_what_locks_refer_to() {
     fs::create_dir_all(&nested).unwrap();
     fs::write(nested.join("spool"), "old").unwrap();
     fs::write(world.path("cache/derived/incoming/.debstrata-x.tmp"), "x").unwrap();
+    fs::create_dir_all(world.path("cache/scratch-left/deep")).unwrap();
     fs::write(world.path("cache/mine.txt"), "not the cache's").unwrap();
     assert!(old.is_file());
     let before = files(&world.path("cache"));
@@ -264,6 +265,7 @@ fn the_cache_tells_its_size_and_keeps_what_locks_refer_to() {
     assert!(
         !old.exists() && !world.path("cache/derived/unpacked/ab").exists() && world.path("cache/mine.txt").is_file()
     );
+    assert!(!world.path("cache/scratch-left").exists());
     // What the lock refers to is all there.
     world.run(&["audit", "--offline"]).exits(0);
     let run = world.run(&["cache", "prune", "--max-size", "0 B", "--json"]).exits(0).json();
@@ -312,6 +314,11 @@ fn nothing_goes_from_a_cache_that_is_in_use() {
     world.run(&["cache", "verify"]).exits(0);
     assert_eq!(files(&root), before);
     drop(used);
+    // Nor from one that a run has only a folder of its own in.
+    let scratch = debstrata::cache::Cache::scratch(&root).unwrap();
+    world.run(&["cache", "prune"]).exits(3).says(&["is in use"]);
+    assert!(scratch.path().is_dir());
+    drop(scratch);
     world.run(&["cache", "prune", "--max-size", "0 B"]).exits(0);
     // No store is made where there was none.
     let nowhere = world.path("nowhere");
