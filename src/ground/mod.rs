@@ -28,5 +28,6 @@ pub use sha256::{DiffId, HexError, Sha256, Sha256Hasher};
 pub use size::bytes;
 pub use source::{Source, Span, Spanned, nearest};
 pub use write::{
-    WriteError, is_at, is_temporary_name, sweep_stale, temporary_in, write_new, write_whole, write_whole_with,
+    WriteError, is_at, is_temporary_name, sweep_stale, temporary_in, write_new, write_through, write_whole,
+    write_whole_with,
 };

@@ -44,6 +44,21 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_whole_with(path, |file| file.write_all(bytes))
 }
 
+/// Links that are followed before they are taken for a loop, as Linux counts (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// Writes `bytes` to where `path` leads when it is a symbolic link, as [`write_whole`] does: for files
+/// that users keep, whose links are theirs. A link to nothing gets a file. The error names that place.
+pub fn write_through(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let mut place = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&place) else { return write_whole(&place, bytes) };
+        place = place.parent().unwrap_or(Path::new("")).join(target);
+    }
+    let source = io::Error::other("too many levels of symbolic links");
+    Err(WriteError { path: path.to_owned(), source })
+}
+
 /// Writes what `fill` writes to `path`: into a temporary file beside it, fsync, rename. Missing
 /// folders are made. A file appears with mode 0644 less the umask.
 pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), WriteError> {
@@ -179,6 +194,26 @@ mod tests {
         assert!(error.is_err());
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_what_it_leads_to_is_written() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("inner")).unwrap();
+        fs::write(at("inner/file"), b"old").unwrap();
+        for (name, target) in [("file", "inner/file"), ("two", "./file"), ("nothing", "inner/new"), ("loop", "loop")] {
+            symlink(target, at(name)).unwrap();
+        }
+        for (name, target) in [("two", "inner/file"), ("nothing", "inner/new"), ("inner/plain", "inner/plain")] {
+            write_through(&at(name), name.as_bytes()).unwrap();
+            assert_eq!(fs::read(at(target)).unwrap(), name.as_bytes());
+            assert_eq!(at(name).is_symlink(), name != target);
+        }
+        assert!(at("file").is_symlink());
+        assert_eq!(write_through(&at("loop"), b"").unwrap_err().path, at("loop"));
     }
 
     #[test]

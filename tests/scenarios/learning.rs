@@ -224,6 +224,20 @@ fn fmt_writes_what_differs_and_check_only_says_so() {
     assert_eq!(fs::read_to_string(world.project.file("top.toml")).unwrap(), "parent = 'base'\n");
     let file = world.project.file("top.toml");
     world.run(&["fmt", file.to_str().unwrap()]).exits(0).prints(&["0 of 1 manifests formatted"]);
+    // A link stays one: what it leads to is formatted, and so it is with the lock.
+    for name in ["top.toml", "debstrata.lock"] {
+        let (link, kept) = (world.project.file(name), world.path(&format!("kept-{name}")));
+        fs::write(&kept, if name == "top.toml" { "parent  = 'base'\n" } else { "" }).unwrap();
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+    }
+    world.project.write("base.toml", "packages = ['hello']\n");
+    world.run(&["fmt"]).exits(0);
+    assert_eq!(fs::read_to_string(world.path("kept-top.toml")).unwrap(), "parent = 'base'\n");
+    fs::remove_file(world.path("kept-debstrata.lock")).unwrap();
+    world.run(&["lock"]).exits(0);
+    assert!(world.path("kept-debstrata.lock").is_file());
+    assert!(["top.toml", "debstrata.lock"].iter().all(|name| world.project.file(name).is_symlink()));
     world.run(&["fmt", "/nowhere.toml"]).exits(2).says(&["cannot read /nowhere.toml"]);
 }
 
