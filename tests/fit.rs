@@ -127,7 +127,10 @@ fn libraries_versions_and_symbols() {
             nowhere("interpreter /lib/ld-linux.so.2 -"),
         ),
         (ElfBuilder::new().kind(2).machine(183, true, false, 0), nowhere("architecture arm64 -")),
-        (ElfBuilder::new().kind(2).machine(8, false, true, 0), nowhere("architecture machine 8 -")),
+        (
+            ElfBuilder::new().kind(2).machine(8, false, true, 0),
+            nowhere("architecture machine 8 (MIPS, 32 bits, big-endian) -"),
+        ),
         // Static ones: at a fixed address, and anywhere.
         (ElfBuilder::new().kind(2), everywhere.clone()),
         (ElfBuilder::new(), everywhere.clone()),
@@ -135,6 +138,40 @@ fn libraries_versions_and_symbols() {
         (ElfBuilder::library("libmine.so").needed("libc.so.6"), everywhere.clone()),
     ] {
         assert_eq!(told(&world, "app", program.build(), &[]), expected, "{program:?}");
+    }
+}
+
+#[test]
+fn machines_that_no_tier_is_of() {
+    let world = world();
+    for (program, machine, lacks) in [
+        (
+            ElfBuilder::program().interpreter("/lib/ld.so.1").machine(8, false, true, 0),
+            "machine 8 (MIPS, 32 bits, big-endian)",
+            "architecture machine 8 (MIPS, 32 bits, big-endian)",
+        ),
+        // As loaders of amd64 are called.
+        (ElfBuilder::program().machine(22, true, true, 0), "s390x", "interpreter /lib64/ld-linux-x86-64.so.2"),
+        (
+            ElfBuilder::program().machine(0xfff0, true, false, 0),
+            "machine 65520 (64 bits, little-endian)",
+            "architecture machine 65520 (64 bits, little-endian)",
+        ),
+        // The right machine with addresses of another size.
+        (
+            ElfBuilder::new().kind(2).machine(62, false, false, 0),
+            "machine 62 (x86-64, 32 bits, little-endian)",
+            "architecture machine 62 (x86-64, 32 bits, little-endian)",
+        ),
+    ] {
+        let path = binary(&world, "app", program.build());
+        for more in [&[][..], &["--arch", "amd64"]] {
+            let ask = |end: &[&str]| world.run(&[&["fit", path.to_str().unwrap(), "--offline"], more, end].concat());
+            let run = ask(&[]).exits(1);
+            run.prints(&[&format!(", {machine})"), "no tier is of its machine; asked are those of amd64", lacks]);
+            let answer: Value = serde_json::from_str(&ask(&["--json"]).exits(1).stdout).unwrap();
+            assert_eq!((&answer[0]["machine"], &answer[0]["best"]), (&json!(machine), &Value::Null));
+        }
     }
 }
 

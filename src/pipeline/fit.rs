@@ -140,6 +140,7 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
                     binary: options.binaries[number].0.clone(),
                     what: subject.what(),
                     architecture: *architecture,
+                    machine: subject.machine().filter(|_| !is_listed(workshop, subject.architecture())),
                     best: best.cloned(),
                     tiers,
                     notes: subject.notes().into_iter().chain(found.notes.iter().cloned()).collect(),
@@ -162,15 +163,18 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
 
 /// Whose tiers are asked about a file.
 fn architecture(workshop: &Workshop, options: &FitOptions, subject: &Subject) -> Result<Architecture, Failures> {
-    let listed = |architecture: &Architecture| {
-        let mut all = workshop.project.distributions.iter().flat_map(|one| &one.archive.architectures);
-        all.any(|one| one.value == *architecture)
-    };
+    let listed = |architecture: &Architecture| is_listed(workshop, Some(*architecture));
     let own = subject.architecture().filter(listed);
     let first = || workshop.project.distributions.iter().flat_map(|one| &one.archive.architectures).next();
     let found = options.architecture.or(own).or(options.host.filter(listed)).or_else(|| first().map(|one| one.value));
     // No distribution at all: `select` says so.
     Ok(found.or(options.host).unwrap_or_else(|| Architecture::known().next().expect("some are known")))
+}
+
+/// Whether there are tiers of this architecture.
+fn is_listed(workshop: &Workshop, architecture: Option<Architecture>) -> bool {
+    let mut all = workshop.project.distributions.iter().flat_map(|one| &one.archive.architectures);
+    all.any(|one| Some(one.value) == architecture)
 }
 
 /// All tiers of a pick's distribution: what is missing in one may lie in another.
