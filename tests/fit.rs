@@ -251,6 +251,24 @@ fn a_manifest_that_helps() {
 }
 
 #[test]
+fn tiers_whose_lock_is_stale_are_left_out_with_a_warning() {
+    let world = world();
+    let app = binary(&world, "app", ElfBuilder::program().needed("libfoo.so.1").build());
+    fit(&world, &app, &["--new", "test/own"]).exits(0);
+    let other = binary(&world, "other", ElfBuilder::program().needed("libc.so.6").build());
+    let run = fit(&world, &other, &[]).exits(0).prints(&["fits test/base test/foo test/shell\n"]);
+    run.says(&["not all tiers are judged", "debstrata.lock does not fit the manifests: new: own (amd64)"]);
+    fit(&world, &other, &["--tier", "base"]).exits(0);
+    fit(&world, &other, &["--tier", "own"]).exits(2).says(&["does not fit the manifests"]);
+    // Children of what changed changed with it.
+    fs::remove_file(world.project.file("own.toml")).unwrap();
+    world.project.write("foo.toml", "parent = 'base'\npackages = ['libbar2']\ndependencies = 'none'");
+    fit(&world, &other, &[]).exits(0).prints(&["fits test/base test/shell\n"]).says(&["changed: foo (amd64)"]);
+    world.project.write("base.toml", "packages = ['libc6', 'python3']\ndependencies = 'none'");
+    fit(&world, &other, &[]).exits(2).says(&["does not fit the manifests"]);
+}
+
+#[test]
 fn names_that_no_tier_can_have() {
     let world = world();
     let app = binary(&world, "app", ElfBuilder::program().needed("libnone.so.1").build());

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use miette::Diagnostic;
@@ -14,7 +15,8 @@ use serde::Serialize;
 use super::{
     Failures, Locks, Pick, Workshop,
     building::{Chain, changes, compose_tier},
-    locking,
+    errors::StaleLock,
+    locking::{self, Partly},
     packages::{Lack as NotHad, check_digests, unpacked},
     plan::{Plan, Step, plan},
     select,
@@ -83,6 +85,18 @@ enum NewError {
     Damaged,
 }
 
+/// Tiers that a lock does not answer, while it or another answers some.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("not all tiers are judged: {stale}")]
+#[diagnostic(
+    severity(Warning),
+    code(debstrata::fit::not_judged),
+    help("run `debstrata lock`, and ask again; the answer here is of the tiers that their locks fit")
+)]
+struct NotJudged {
+    stale: StaleLock,
+}
+
 impl Failure for NewError {
     fn class(&self) -> Class {
         match self {
@@ -117,8 +131,7 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
     let mut sizes = BTreeMap::new();
     for (architecture, numbers) in &groups {
         let picks = select(&workshop.project, &options.tiers, &[architecture.name().to_owned()], options.host)?;
-        let all: Vec<Pick> = picks.iter().map(|pick| whole(workshop, pick)).collect();
-        let locks = locks(&all, workshop, *architecture)?;
+        let (all, locks) = answered(workshop, picks, *architecture, !options.tiers.is_empty())?;
         let plans = plan(workshop, &all, &locks)?;
         let mut tables = Tables::default();
         tables.fill(workshop, &all, &plans, false)?;
@@ -177,18 +190,33 @@ fn is_listed(workshop: &Workshop, architecture: Option<Architecture>) -> bool {
     all.any(|one| Some(one.value) == architecture)
 }
 
-/// All tiers of a pick's distribution: what is missing in one may lie in another.
-fn whole(workshop: &Workshop, pick: &Pick) -> Pick {
-    let count = workshop.project.distributions[pick.distribution].tiers.len();
-    Pick { tiers: (0..count).collect(), ..pick.clone() }
-}
-
-fn locks(picks: &[Pick], workshop: &Workshop, architecture: Architecture) -> Result<Locks, Failures> {
-    let read = |pick: &Pick| {
+/// What of the picks the locks answer: the tiers to judge, with all others of their distributions (what is
+/// missing in one may lie in another). Where none was asked for by name, one that its lock does not answer
+/// is only warned of, as long as there are others.
+fn answered(
+    workshop: &Workshop,
+    picks: Vec<Pick>,
+    architecture: Architecture,
+    by_name: bool,
+) -> Result<(Vec<Pick>, Locks), Failures> {
+    let (mut all, mut locks, mut stale) = (Vec::new(), Locks::new(), Vec::new());
+    for pick in picks {
         let distribution = &workshop.project.distributions[pick.distribution];
-        Ok((pick.distribution, locking::read_fresh(distribution, |one| one == architecture)?))
-    };
-    Ok(Failures::gather(picks.iter().map(read))?.into_iter().collect())
+        let Partly { lock, fresh, stale: why } = locking::read_partly(distribution, architecture)?;
+        let named: Vec<usize> = pick.named.iter().copied().filter(|tier| fresh.contains(tier)).collect();
+        stale.extend(why.filter(|_| named.len() < pick.named.len()));
+        if !named.is_empty() {
+            locks.insert(pick.distribution, lock);
+            all.push(Pick { tiers: fresh.into_iter().collect(), named, ..pick });
+        }
+    }
+    if !stale.is_empty() && (by_name || all.is_empty()) {
+        return Err(stale.into());
+    }
+    for stale in stale {
+        workshop.observer.tell(Event::Warning(Arc::new(NotJudged { stale })));
+    }
+    Ok((all, locks))
 }
 
 /// The tables of layers, by recipe.
