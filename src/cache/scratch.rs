@@ -17,13 +17,13 @@ const SCRATCH: &str = "scratch-";
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A folder of the store for one run, removed with all that it holds when this is dropped. It is locked
-/// till then, and so is the store against [`super::remove`].
+/// till then, and so is the store, where there is one, against [`super::remove`].
 #[derive(Debug)]
 pub struct Scratch {
     // Removed before the locks go.
     folder: tempfile::TempDir,
     _lock: File,
-    _lease: File,
+    _lease: Option<File>,
 }
 
 impl Scratch {
@@ -43,8 +43,10 @@ pub(super) fn open(root: &Path) -> Result<Scratch, CacheError> {
 }
 
 fn open_with(root: &Path, age: Duration) -> Result<Scratch, CacheError> {
-    let lease = open_lease(root, true)?.expect("it is made where it is not there");
-    lease.lock_shared().map_err(CacheError::write(root))?;
+    fs::create_dir_all(root).map_err(CacheError::write(root))?;
+    // Where there is no store yet none is made: a bundle brings its own.
+    let lease = open_lease(root, false)?;
+    lease.iter().try_for_each(File::lock_shared).map_err(CacheError::write(root))?;
     sweep(root, age)?;
     loop {
         let folder = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(root).map_err(CacheError::write(root))?;
