@@ -43,7 +43,7 @@ fn architecture() -> Architecture {
 /// What is found of a tree whose every package is named.
 fn missing(tree: &Rootfs, allowed: &[Missing]) -> Vec<Finding> {
     let named = ["app", "libc6"].map(str::to_owned).into();
-    libraries::find(tree, architecture(), allowed, &named).unwrap()
+    libraries::find(tree, architecture(), allowed, &[], &named).unwrap()
 }
 
 fn told(findings: Vec<Finding>) -> Vec<(String, String)> {
@@ -94,6 +94,48 @@ fn what_programs_cannot_load() {
 }
 
 #[test]
+fn what_may_be_missing_and_is_not() {
+    let program = ElfBuilder::program()
+        .needed("libthere.so.1")
+        .needed("libmine.so.1")
+        .needed("libnone.so.1")
+        .dlopen("required", &["libeither.so.1", "libor.so.1"]);
+    let mut tree = tree(
+        &[
+            ("/usr/bin/app", "app", program.build()),
+            (&format!("{LIBRARIES}/libthere.so.1"), "there", library("libthere.so.1").build()),
+            (&format!("{LIBRARIES}/libmine.so.1"), "mine", library("libmine.so.1").build()),
+        ],
+        &[],
+    );
+    // Of the manifest's own files: a linked closure does not look at them.
+    let mine = RootPath::from_absolute(format!("{LIBRARIES}/libmine.so.1").as_bytes()).unwrap();
+    tree.entries.get_mut(&mine).unwrap().origin = Origin::Declared { tier: "app".into(), key: "files", span: 0..0 };
+    let allow = |name: &str| Missing { library: Spanned::new(name.into(), 0..0), reason: "plugin".into() };
+    for (name, idle) in [
+        ("libnone.so.1", false),
+        ("libor.so.1", false),
+        ("libeither.so.1, libor.so.1", false),
+        ("libmine.so.1", false),
+        ("/lib64/ld-linux-x86-64.so.2", false),
+        ("libthere.so.1", true),
+        ("libnowhere.so.1", true),
+    ] {
+        let named = ["app", "there", "mine"].map(str::to_owned).into();
+        let own = [allow(name)];
+        let found = told(libraries::find(&tree, architecture(), &[], &own, &named).unwrap());
+        let of =
+            |lint: &str| found.iter().filter(|(one, _)| one == lint).map(|(_, of)| of.as_str()).collect::<Vec<_>>();
+        assert_eq!(of("idle-allow-missing"), if idle { vec![name] } else { vec![] });
+        // What is allowed is told no more, under any of several names.
+        let told = of("missing-library").into_iter().any(|one| one.split(", ").any(|one| name.contains(one)));
+        assert!(!told, "{name}: {found:?}");
+        // A parent's are not judged here.
+        assert!(missing(&tree, &own).iter().all(|finding| finding.lint != "idle-allow-missing"));
+    }
+}
+
+#[test]
 fn packages_whose_libraries_nobody_loads() {
     let at = |name: &str| format!("{LIBRARIES}/{name}");
     let (used, noted, idle, named) = (at("libused.so.1"), at("libnoted.so.1"), at("libidle.so.1"), at("libnamed.so.1"));
@@ -112,7 +154,7 @@ fn packages_whose_libraries_nobody_loads() {
         &[],
     );
     let named = BTreeSet::from(["named".to_owned()]);
-    let mut found = told(libraries::find(&tree, architecture(), &[], &named).unwrap());
+    let mut found = told(libraries::find(&tree, architecture(), &[], &[], &named).unwrap());
     found.retain(|(lint, _)| lint == "unused-library");
     assert_eq!(found, [("unused-library".to_owned(), "idle".to_owned())]);
 }

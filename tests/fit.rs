@@ -127,7 +127,10 @@ fn libraries_versions_and_symbols() {
             nowhere("interpreter /lib/ld-linux.so.2 -"),
         ),
         (ElfBuilder::new().kind(2).machine(183, true, false, 0), nowhere("architecture arm64 -")),
-        (ElfBuilder::new().kind(2).machine(8, false, true, 0), nowhere("architecture machine 8 -")),
+        (
+            ElfBuilder::new().kind(2).machine(8, false, true, 0),
+            nowhere("architecture machine 8 (MIPS, 32 bits, big-endian) -"),
+        ),
         // Static ones: at a fixed address, and anywhere.
         (ElfBuilder::new().kind(2), everywhere.clone()),
         (ElfBuilder::new(), everywhere.clone()),
@@ -135,6 +138,40 @@ fn libraries_versions_and_symbols() {
         (ElfBuilder::library("libmine.so").needed("libc.so.6"), everywhere.clone()),
     ] {
         assert_eq!(told(&world, "app", program.build(), &[]), expected, "{program:?}");
+    }
+}
+
+#[test]
+fn machines_that_no_tier_is_of() {
+    let world = world();
+    for (program, machine, lacks) in [
+        (
+            ElfBuilder::program().interpreter("/lib/ld.so.1").machine(8, false, true, 0),
+            "machine 8 (MIPS, 32 bits, big-endian)",
+            "architecture machine 8 (MIPS, 32 bits, big-endian)",
+        ),
+        // As loaders of amd64 are called.
+        (ElfBuilder::program().machine(22, true, true, 0), "s390x", "interpreter /lib64/ld-linux-x86-64.so.2"),
+        (
+            ElfBuilder::program().machine(0xfff0, true, false, 0),
+            "machine 65520 (64 bits, little-endian)",
+            "architecture machine 65520 (64 bits, little-endian)",
+        ),
+        // The right machine with addresses of another size.
+        (
+            ElfBuilder::new().kind(2).machine(62, false, false, 0),
+            "machine 62 (x86-64, 32 bits, little-endian)",
+            "architecture machine 62 (x86-64, 32 bits, little-endian)",
+        ),
+    ] {
+        let path = binary(&world, "app", program.build());
+        for more in [&[][..], &["--arch", "amd64"]] {
+            let ask = |end: &[&str]| world.run(&[&["fit", path.to_str().unwrap(), "--offline"], more, end].concat());
+            let run = ask(&[]).exits(1);
+            run.prints(&[&format!(", {machine})"), "no tier is of its machine; asked are those of amd64", lacks]);
+            let answer: Value = serde_json::from_str(&ask(&["--json"]).exits(1).stdout).unwrap();
+            assert_eq!((&answer[0]["machine"], &answer[0]["best"]), (&json!(machine), &Value::Null));
+        }
     }
 }
 
@@ -211,6 +248,24 @@ fn a_manifest_that_helps() {
     world.run(&arguments).exits(1);
     let both = fs::read_to_string(world.project.file("both.toml")).unwrap();
     assert!(both.contains("packages = [\"libbar2\", \"libfoo1\"]") && both.contains("app and 1 more"), "{both}");
+}
+
+#[test]
+fn tiers_whose_lock_is_stale_are_left_out_with_a_warning() {
+    let world = world();
+    let app = binary(&world, "app", ElfBuilder::program().needed("libfoo.so.1").build());
+    fit(&world, &app, &["--new", "test/own"]).exits(0);
+    let other = binary(&world, "other", ElfBuilder::program().needed("libc.so.6").build());
+    let run = fit(&world, &other, &[]).exits(0).prints(&["fits test/base test/foo test/shell\n"]);
+    run.says(&["not all tiers are judged", "debstrata.lock does not fit the manifests: new: own (amd64)"]);
+    fit(&world, &other, &["--tier", "base"]).exits(0);
+    fit(&world, &other, &["--tier", "own"]).exits(2).says(&["does not fit the manifests"]);
+    // Children of what changed changed with it.
+    fs::remove_file(world.project.file("own.toml")).unwrap();
+    world.project.write("foo.toml", "parent = 'base'\npackages = ['libbar2']\ndependencies = 'none'");
+    fit(&world, &other, &[]).exits(0).prints(&["fits test/base test/shell\n"]).says(&["changed: foo (amd64)"]);
+    world.project.write("base.toml", "packages = ['libc6', 'python3']\ndependencies = 'none'");
+    fit(&world, &other, &[]).exits(2).says(&["does not fit the manifests"]);
 }
 
 #[test]

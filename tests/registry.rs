@@ -232,6 +232,29 @@ fn what_arrived_before_a_reset_is_not_sent_again() {
     assert!(expected > LARGE as u64 && expected == done, "{expected} {done}");
 }
 
+/// A registry that takes a little of each piece would have the rest sent again without end.
+#[test]
+fn who_takes_hardly_anything_of_a_piece_is_given_up() {
+    for (takes, ends) in [(10 << 10, false), (2, false), (1 << 20, true)] {
+        let mut world = World::new(Rules { takes, ..Rules::default() });
+        let wanted = world.two_images();
+        let mut settings = world.settings();
+        settings.fetch.jobs = 1;
+        let pushed = world.push(&settings, &wanted);
+        assert!(world.registry.count("PATCH") <= 5, "{takes}: {}", world.registry.count("PATCH"));
+        match pushed {
+            Ok(_) => assert!(ends, "{takes}"),
+            Err(error) => {
+                assert!(
+                    !ends && error.to_string().contains("it takes hardly any bytes of a piece"),
+                    "{takes}: {error}"
+                );
+                assert!(world.registry.tags("team/image").is_empty());
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Heard(Mutex<Vec<Event>>);
 

@@ -11,7 +11,7 @@ use std::{
 use sha2::Digest as _;
 
 use super::{Cache, CacheError, Checksum};
-use crate::ground::{Sha256Hasher, write_whole};
+use crate::ground::{Sha256Hasher, is_at, write_whole};
 
 /// Partial files that nobody touched for so long are removed when a cache is opened.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -62,12 +62,12 @@ pub(super) fn open(cache: &Cache, checksum: &Checksum, size: u64) -> Result<Arri
         if let Some(whole) = cache.find(checksum, size)? {
             // Whoever had the lock renamed its file. The one that we made in its place is empty; it
             // goes only where it is still the one under this name.
-            if is_at(&file, &path)? {
+            if is_at(&file, &path).map_err(CacheError::read(&path))? {
                 fs::remove_file(&path).map_err(CacheError::write(&path))?;
             }
             return Ok(Arrival::Whole(whole));
         }
-        if is_at(&file, &path)? {
+        if is_at(&file, &path).map_err(CacheError::read(&path))? {
             break file;
         }
     };
@@ -215,29 +215,11 @@ fn sweep_one(path: &Path) -> io::Result<()> {
     }
     let file = File::open(path)?;
     match file.try_lock() {
-        // Under the lock nobody else can be writing, and whoever waits looks again (`is_at`).
-        Ok(()) => fs::remove_file(path),
+        // Under the lock nobody else can be writing, and whoever waits looks again.
+        Ok(()) if is_at(&file, path)? => fs::remove_file(path),
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Ok(()),
         Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// Whether `file` is what `path` names now.
-pub(super) fn is_at(file: &File, path: &Path) -> Result<bool, CacheError> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let ours = file.metadata().map_err(CacheError::read(path))?;
-        match fs::symlink_metadata(path) {
-            Ok(there) => Ok(ours.ino() == there.ino() && ours.dev() == there.dev()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(CacheError::read(path)(error)),
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        path.try_exists().map_err(CacheError::read(path))
     }
 }
 

@@ -11,8 +11,8 @@ use std::{
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{CacheError, LEASE, SCRATCH, incoming::is_at, open_lease};
-use crate::ground::{Sha256, Sha256Hasher, open_regular};
+use super::{CacheError, LEASE, open_lease, scratch::is_scratch};
+use crate::ground::{Sha256, Sha256Hasher, is_at, open_regular};
 
 /// What a file of the store is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +86,7 @@ pub fn stored(root: &Path) -> Result<Vec<Stored>, CacheError> {
         match path.file_name().and_then(|name| name.to_str()).unwrap_or_default() {
             "downloads" if folder => downloads(&path, &mut found)?,
             "derived" if folder => derived(&path, &mut found)?,
-            name if folder && name.starts_with(SCRATCH) => walk(&path, &Sort::Temporary, &mut found)?,
+            _ if folder && is_scratch(&path) => walk(&path, &Sort::Temporary, &mut found)?,
             _ => {}
         }
     }
@@ -230,7 +230,26 @@ pub fn remove(root: &Path, choose: impl FnOnce(Vec<Stored>) -> Vec<Stored>) -> R
         let above = file.path.ancestors().skip(1).take_while(|folder| *folder != root);
         let _ = above.map(fs::remove_dir).take_while(Result::is_ok).count();
     }
+    // A scratch folder may have held nothing but folders.
+    for (path, _) in entries(root)?.into_iter().filter(|(path, folder)| *folder && is_scratch(path)) {
+        remove_empty(&path)?;
+    }
     Ok(going)
+}
+
+/// Removes a folder and those below it, as far as there are no files in them.
+fn remove_empty(folder: &Path) -> Result<(), CacheError> {
+    for (path, inner) in entries(folder)? {
+        if inner {
+            remove_empty(&path)?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(CacheError::write(folder)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What [`verify`] found.
@@ -272,7 +291,7 @@ fn look(path: &Path, sha256: &Sha256, remove: bool) -> Result<Option<(u64, bool)
     let (bytes, found) = hash(&mut file).map_err(CacheError::read(path))?;
     let right = found == *sha256;
     // Not what another run has put there in its place.
-    if !right && remove && is_at(&file, path)? {
+    if !right && remove && is_at(&file, path).map_err(CacheError::read(path))? {
         fs::remove_file(path).map_err(CacheError::write(path))?;
     }
     Ok(Some((bytes, right)))

@@ -9,6 +9,7 @@
 //! downloads/.lease                locked, shared, by every run that uses the store
 //! derived/<kind>/<key>            made from downloads; whoever reads it checks it
 //! derived/incoming/               temporaries
+//! scratch-*/                      what a run needs for itself, locked as long as it lives
 //! ```
 //!
 //! Every file gets its name by a rename, so a name always means a whole file.
@@ -16,14 +17,13 @@
 mod error;
 mod incoming;
 mod keep;
+mod scratch;
 
 use std::{
-    ffi::OsStr,
     fmt,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use crate::ground::{Sha256, is_temporary_name, open_regular, read_at_most, sweep_stale, temporary_in, write_whole};
@@ -31,6 +31,7 @@ use crate::ground::{Sha256, is_temporary_name, open_regular, read_at_most, sweep
 pub use error::CacheError;
 pub use incoming::{Arrival, Incoming};
 pub use keep::{Amount, Rules, Sort, Stored, Verified, amounts, remove, stored, to_go, verify};
+pub use scratch::Scratch;
 
 /// The longest small record, in bytes: Debian's InRelease files have about 150 kB.
 const LONGEST_HEAD: u64 = 64 << 20;
@@ -40,11 +41,6 @@ const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
      # This folder is a cache made by debstrata; it can be deleted at any time.\n\
      # See https://bford.info/cachedir/\n";
 const IGNORE: &str = "*\n!.gitignore\n!CACHEDIR.TAG\n";
-
-/// How the names of [`Cache::scratch`] folders begin.
-const SCRATCH: &str = "scratch-";
-/// The age at which nobody works in one any more.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A digest that names a download.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,19 +126,10 @@ impl Cache {
         Ok(cache)
     }
 
-    /// A folder below `root` for derived data that live as long as the returned value, for
-    /// [`Cache::open_with_derived`]. Those that killed runs left a day ago or earlier are removed.
-    pub fn scratch(root: &Path) -> Result<tempfile::TempDir, CacheError> {
-        fs::create_dir_all(root).map_err(CacheError::write(root))?;
-        for entry in fs::read_dir(root).map_err(CacheError::read(root))? {
-            let path = entry.map_err(CacheError::read(root))?.path();
-            let ours = path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(SCRATCH));
-            let age = || path.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
-            if ours && age().is_ok_and(|age| age.is_ok_and(|age| age > ABANDONED)) {
-                fs::remove_dir_all(&path).map_err(CacheError::write(&path))?;
-            }
-        }
-        tempfile::Builder::new().prefix(SCRATCH).tempdir_in(root).map_err(CacheError::write(root))
+    /// A folder below `root` for data that live as long as the returned value. Those that killed runs
+    /// left are removed.
+    pub fn scratch(root: &Path) -> Result<Scratch, CacheError> {
+        scratch::open(root)
     }
 
     /// The folder that holds it.

@@ -123,7 +123,11 @@ fn indented(text: &str) -> String {
 }
 
 fn one(fit: &Fit) -> String {
-    let mut text = format!("{} ({}, {})\n", fit.binary, fit.what.name(), fit.architecture);
+    let machine = fit.machine.clone().unwrap_or_else(|| fit.architecture.to_string());
+    let mut text = format!("{} ({}, {machine})\n", fit.binary, fit.what.name());
+    if fit.machine.is_some() {
+        text.push_str(&format!("  no tier is of its machine; asked are those of {}\n", fit.architecture));
+    }
     let fitting: Vec<_> = fit.tiers.iter().filter(|(_, verdict)| verdict.fits).map(|(tier, _)| tier.as_str()).collect();
     if let Some(best) = &fit.best {
         text.push_str(&format!("  fits {}\n", fitting.join(" ")));

@@ -13,7 +13,7 @@ use super::{
     surroundings::{Session, UsageError},
 };
 use crate::{
-    ground::{Source, printable, read_at_most, write_whole},
+    ground::{Source, printable, read_at_most, write_through},
     manifest::{self, LARGEST_MANIFEST, Manifest, ManifestError},
     pipeline::{self, Failures},
 };
@@ -70,7 +70,7 @@ impl Fmt {
             return Ok(false);
         }
         if !self.check {
-            write_whole(path, formatted.as_bytes())?;
+            write_through(path, formatted.as_bytes())?;
         }
         Ok(true)
     }

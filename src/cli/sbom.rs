@@ -9,7 +9,7 @@ use super::{
     surroundings::{Session, UsageError},
 };
 use crate::{
-    ground::write_whole,
+    ground::write_through,
     pipeline::{self, Evidence, Failures},
 };
 
@@ -81,7 +81,7 @@ impl Sbom {
         }
         for document in pipeline::evidence(&workshop, &picks, kind)? {
             match &self.output {
-                Some(path) => write_whole(path, &document.bytes)?,
+                Some(path) => write_through(path, &document.bytes)?,
                 None => session.reporter.bytes(&document.bytes).map_err(pipeline::stdout_failed)?,
             }
         }

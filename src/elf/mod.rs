@@ -93,6 +93,31 @@ pub struct Elf {
     pub isa_needed: u32,
 }
 
+/// `e_machine` of elf(5) and of what Linux runs on, in words.
+const MACHINES: [(u16, &str); 21] = [
+    (2, "SPARC"),
+    (3, "x86"),
+    (4, "m68k"),
+    (8, "MIPS"),
+    (15, "PA-RISC"),
+    (20, "PowerPC"),
+    (21, "PowerPC64"),
+    (22, "S/390"),
+    (40, "ARM"),
+    (42, "SuperH"),
+    (43, "SPARC V9"),
+    (50, "IA-64"),
+    (62, "x86-64"),
+    (83, "AVR"),
+    (94, "Xtensa"),
+    (183, "AArch64"),
+    (243, "RISC-V"),
+    (247, "BPF"),
+    (252, "C-SKY"),
+    (258, "LoongArch"),
+    (0x9026, "Alpha"),
+];
+
 impl Abi {
     /// Whether programs of this architecture are such files.
     pub fn is_native(&self, architecture: Architecture) -> bool {
@@ -109,6 +134,19 @@ impl Abi {
             _ => return false,
         };
         (self.machine, self.bits, self.big_endian) == (machine, bits, big_endian)
+    }
+
+    /// What it is for: the architecture of Debian, or `machine 8 (MIPS, 32 bits, big-endian)` where
+    /// none that is known is.
+    pub fn machine_name(&self) -> String {
+        if let Some(known) = Architecture::known().find(|architecture| self.is_native(*architecture)) {
+            return known.name().to_owned();
+        }
+        let row = MACHINES.iter().find(|(machine, _)| *machine == self.machine);
+        let name = row.map(|(_, name)| format!("{name}, ")).unwrap_or_default();
+        let bits = if self.bits == Bits::Bits64 { 64 } else { 32 };
+        let order = if self.big_endian { "big-endian" } else { "little-endian" };
+        format!("machine {} ({name}{bits} bits, {order})", self.machine)
     }
 }
 

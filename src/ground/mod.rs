@@ -27,4 +27,7 @@ pub use read::{TooLong, open_regular, read_at_most};
 pub use sha256::{DiffId, HexError, Sha256, Sha256Hasher};
 pub use size::bytes;
 pub use source::{Source, Span, Spanned, nearest};
-pub use write::{WriteError, is_temporary_name, sweep_stale, temporary_in, write_new, write_whole, write_whole_with};
+pub use write::{
+    WriteError, is_at, is_temporary_name, sweep_stale, temporary_in, write_new, write_through, write_whole,
+    write_whole_with,
+};

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, fs::File, path::Path};
 use super::{Inputs, Lock, LockError, LockedBase, LockedTier, Output, SCHEMA, Saved};
 use crate::{
     archive::{Package, TrustRecord},
-    ground::{Sha256, read_at_most, write_whole},
+    ground::{Sha256, read_at_most, write_through},
 };
 
 const HEAD: &str = "\
@@ -59,7 +59,7 @@ impl Lock {
         out
     }
 
-    /// Writes the file whole, unless it already holds these bytes. Whether it was written.
+    /// Writes the file (where a link of this name leads) whole, unless it already holds these bytes. Whether it was written.
     pub fn write(&self, path: &Path) -> Result<bool, LockError> {
         let text = self.to_text();
         // Whatever keeps the old file from being read, writing says it better.
@@ -67,7 +67,7 @@ impl Lock {
         if old.is_ok_and(|old| old == text.as_bytes()) {
             return Ok(false);
         }
-        write_whole(path, text.as_bytes())?;
+        write_through(path, text.as_bytes())?;
         Ok(true)
     }
 }

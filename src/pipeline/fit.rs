@@ -6,15 +6,17 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use miette::Diagnostic;
 use serde::Serialize;
 
 use super::{
-    Failures, Pick, Workshop,
+    Failures, Locks, Pick, Workshop,
     building::{Chain, changes, compose_tier},
-    locking::read_all_fresh,
+    errors::StaleLock,
+    locking::{self, Partly},
     packages::{Lack as NotHad, check_digests, unpacked},
     plan::{Plan, Step, plan},
     select,
@@ -83,6 +85,18 @@ enum NewError {
     Damaged,
 }
 
+/// Tiers that a lock does not answer, while it or another answers some.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("not all tiers are judged: {stale}")]
+#[diagnostic(
+    severity(Warning),
+    code(debstrata::fit::not_judged),
+    help("run `debstrata lock`, and ask again; the answer here is of the tiers that their locks fit")
+)]
+struct NotJudged {
+    stale: StaleLock,
+}
+
 impl Failure for NewError {
     fn class(&self) -> Class {
         match self {
@@ -117,8 +131,7 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
     let mut sizes = BTreeMap::new();
     for (architecture, numbers) in &groups {
         let picks = select(&workshop.project, &options.tiers, &[architecture.name().to_owned()], options.host)?;
-        let all: Vec<Pick> = picks.iter().map(|pick| whole(workshop, pick)).collect();
-        let locks = read_all_fresh(workshop, &all)?;
+        let (all, locks) = answered(workshop, picks, *architecture, !options.tiers.is_empty())?;
         let plans = plan(workshop, &all, &locks)?;
         let mut tables = Tables::default();
         tables.fill(workshop, &all, &plans, false)?;
@@ -140,6 +153,7 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
                     binary: options.binaries[number].0.clone(),
                     what: subject.what(),
                     architecture: *architecture,
+                    machine: subject.machine().filter(|_| !is_listed(workshop, subject.architecture())),
                     best: best.cloned(),
                     tiers,
                     notes: subject.notes().into_iter().chain(found.notes.iter().cloned()).collect(),
@@ -162,10 +176,7 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
 
 /// Whose tiers are asked about a file.
 fn architecture(workshop: &Workshop, options: &FitOptions, subject: &Subject) -> Result<Architecture, Failures> {
-    let listed = |architecture: &Architecture| {
-        let mut all = workshop.project.distributions.iter().flat_map(|one| &one.archive.architectures);
-        all.any(|one| one.value == *architecture)
-    };
+    let listed = |architecture: &Architecture| is_listed(workshop, Some(*architecture));
     let own = subject.architecture().filter(listed);
     let first = || workshop.project.distributions.iter().flat_map(|one| &one.archive.architectures).next();
     let found = options.architecture.or(own).or(options.host.filter(listed)).or_else(|| first().map(|one| one.value));
@@ -173,10 +184,39 @@ fn architecture(workshop: &Workshop, options: &FitOptions, subject: &Subject) ->
     Ok(found.or(options.host).unwrap_or_else(|| Architecture::known().next().expect("some are known")))
 }
 
-/// All tiers of a pick's distribution: what is missing in one may lie in another.
-fn whole(workshop: &Workshop, pick: &Pick) -> Pick {
-    let count = workshop.project.distributions[pick.distribution].tiers.len();
-    Pick { tiers: (0..count).collect(), ..pick.clone() }
+/// Whether there are tiers of this architecture.
+fn is_listed(workshop: &Workshop, architecture: Option<Architecture>) -> bool {
+    let mut all = workshop.project.distributions.iter().flat_map(|one| &one.archive.architectures);
+    all.any(|one| Some(one.value) == architecture)
+}
+
+/// What of the picks the locks answer: the tiers to judge, with all others of their distributions (what is
+/// missing in one may lie in another). Where none was asked for by name, one that its lock does not answer
+/// is only warned of, as long as there are others.
+fn answered(
+    workshop: &Workshop,
+    picks: Vec<Pick>,
+    architecture: Architecture,
+    by_name: bool,
+) -> Result<(Vec<Pick>, Locks), Failures> {
+    let (mut all, mut locks, mut stale) = (Vec::new(), Locks::new(), Vec::new());
+    for pick in picks {
+        let distribution = &workshop.project.distributions[pick.distribution];
+        let Partly { lock, fresh, stale: why } = locking::read_partly(distribution, architecture)?;
+        let named: Vec<usize> = pick.named.iter().copied().filter(|tier| fresh.contains(tier)).collect();
+        stale.extend(why.filter(|_| named.len() < pick.named.len()));
+        if !named.is_empty() {
+            locks.insert(pick.distribution, lock);
+            all.push(Pick { tiers: fresh.into_iter().collect(), named, ..pick });
+        }
+    }
+    if !stale.is_empty() && (by_name || all.is_empty()) {
+        return Err(stale.into());
+    }
+    for stale in stale {
+        workshop.observer.tell(Event::Warning(Arc::new(NotJudged { stale })));
+    }
+    Ok((all, locks))
 }
 
 /// The tables of layers, by recipe.

@@ -194,17 +194,26 @@ pub(super) fn staleness(
     lock: &Lock,
     matters: impl Fn(Architecture) -> bool,
 ) -> Option<String> {
+    let stale = stale_tiers(distribution, lock, &matters);
+    if !stale.is_fresh() {
+        return Some(stale.to_string());
+    }
+    let changed = changed_debs(distribution, lock, &matters);
+    (!changed.is_empty()).then(|| changed.join("; "))
+}
+
+fn stale_tiers(distribution: &Distribution, lock: &Lock, matters: impl Fn(Architecture) -> bool) -> lock::Staleness {
     let mut stale = lock::staleness(lock, &questions(distribution));
     for keys in [&mut stale.new, &mut stale.changed, &mut stale.removed] {
         keys.retain(|(architecture, _)| matters(*architecture));
     }
-    if !stale.is_fresh() {
-        return Some(stale.to_string());
-    }
+    stale
+}
+
+fn changed_debs(distribution: &Distribution, lock: &Lock, matters: impl Fn(Architecture) -> bool) -> Vec<String> {
     let inputs = lock.architectures.iter().filter(|(architecture, _)| matters(**architecture));
     let packages = inputs.flat_map(|(_, inputs)| inputs.packages.values()).map(|locked| &locked.package);
-    let changed = archive::changed_debs(&distribution.archive, packages);
-    (!changed.is_empty()).then(|| changed.join("; "))
+    archive::changed_debs(&distribution.archive, packages)
 }
 
 /// The lock, for those who only read it: one that is not there or does not fit is an error.
@@ -230,6 +239,37 @@ pub(super) fn read_all_fresh(workshop: &Workshop, picks: &[Pick]) -> Result<Lock
         Ok((pick.distribution, lock))
     };
     Ok(Failures::gather(picks.iter().map(read))?.into_iter().collect())
+}
+
+/// What [`read_partly`] found.
+pub(super) struct Partly {
+    /// Empty where there is none.
+    pub(super) lock: Lock,
+    /// Indexes of the tiers that it answers; with each of them its parents.
+    pub(super) fresh: BTreeSet<usize>,
+    /// What keeps it from fitting all.
+    pub(super) stale: Option<StaleLock>,
+}
+
+/// The lock, for those who read of one architecture and can do without the tiers that it does not answer.
+pub(super) fn read_partly(distribution: &Distribution, architecture: Architecture) -> Result<Partly, LockError> {
+    let path = lock_path(distribution);
+    let matters = |one| one == architecture;
+    let Some(lock) = read_lock(distribution)? else {
+        let stale = Some(StaleLock { lock: path, why: "there is no lock".to_owned() });
+        return Ok(Partly { lock: Lock::default(), fresh: BTreeSet::new(), stale });
+    };
+    let stale = stale_tiers(distribution, &lock, matters);
+    let changed = changed_debs(distribution, &lock, matters);
+    let answered = |index: &usize| {
+        let key = (architecture, distribution.tiers[*index].name.clone());
+        // Any tier may have the .debs that changed.
+        changed.is_empty() && !stale.new.contains(&key) && !stale.changed.contains(&key)
+    };
+    let fresh = (0..distribution.tiers.len()).filter(answered).collect();
+    let why = if stale.is_fresh() { changed.join("; ") } else { stale.to_string() };
+    let stale = (!stale.is_fresh() || !changed.is_empty()).then_some(StaleLock { lock: path, why });
+    Ok(Partly { lock, fresh, stale })
 }
 
 /// The digest of every tier's question, for every architecture.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Failures, Workshop};
 use crate::{
-    cache::Cache,
+    cache::{Cache, Scratch},
     debian::Architecture,
     ground::{WriteError, printable},
     image::{
@@ -29,7 +29,7 @@ pub(super) fn pulled(
     reference: &Reference,
     settings: &Settings,
     architectures: &[Architecture],
-) -> Result<tempfile::TempDir, Failures> {
+) -> Result<Scratch, Failures> {
     let repository = Repository::new(settings, reference, Access::Pull, &[])?;
     let folder = Cache::scratch(workshop.cache.root())?;
     let blob_path = |digest: &crate::image::Digest| blobs_folder(folder.path()).join(digest.0.to_string());

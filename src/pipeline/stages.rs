@@ -58,19 +58,22 @@ impl<'p> Stages<'p> {
     /// What the lints on libraries find in a tier, its parents' findings included.
     pub(super) fn libraries(&self, tier: usize) -> Result<Vec<Finding>, Failures> {
         let distribution = self.plan.distribution;
+        let last = &distribution.tiers[tier];
         let chain = || distribution.chain(tier).into_iter().map(|tier| &distribution.tiers[tier]);
         let allowed: Vec<_> = chain().flat_map(|tier| tier.allow_missing.iter().cloned()).collect();
+        // What an overlay may lack on one parent it may have on another.
+        let own = if last.stands_for.is_some() { &[][..] } else { &last.allow_missing };
         let named = chain().flat_map(|tier| &tier.packages);
         let named = named.flat_map(|wish| &wish.relation.0).map(|choice| choice.name.to_string()).collect();
         let tree = &self.chain[&tier].rootfs;
-        let found = libraries::find(tree, self.plan.architecture, &allowed, &named);
+        let found = libraries::find(tree, self.plan.architecture, &allowed, own, &named);
         Ok(found.map_err(|(path, error)| ComposeError::Content { path, error })?)
     }
 
     /// The same in the image that a tier stands right on.
     pub(super) fn libraries_below(&self, tier: usize) -> Result<Vec<Finding>, Failures> {
         let Some(tree) = self.chain.get(&tier).and_then(|composed| composed.ground()) else { return Ok(Vec::new()) };
-        let found = libraries::find(tree, self.plan.architecture, &[], &Default::default());
+        let found = libraries::find(tree, self.plan.architecture, &[], &[], &Default::default());
         Ok(found.map_err(|(path, error)| ComposeError::Content { path, error })?)
     }
 

@@ -11,7 +11,7 @@ use super::{
     bundle::{stays_inside, unpack_bundle},
 };
 use crate::{
-    cache::Cache,
+    cache::{Cache, Scratch},
     fetch::{self, Fetcher},
     ground::Observer,
     image::registry,
@@ -56,7 +56,7 @@ pub struct Workshop {
     pub(super) timestamp: Option<u64>,
     /// What a bundle was made for.
     bundled: Option<Vec<String>>,
-    _scratch: Vec<tempfile::TempDir>,
+    _scratch: Vec<Scratch>,
 }
 
 impl Workshop {

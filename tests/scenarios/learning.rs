@@ -224,6 +224,20 @@ fn fmt_writes_what_differs_and_check_only_says_so() {
     assert_eq!(fs::read_to_string(world.project.file("top.toml")).unwrap(), "parent = 'base'\n");
     let file = world.project.file("top.toml");
     world.run(&["fmt", file.to_str().unwrap()]).exits(0).prints(&["0 of 1 manifests formatted"]);
+    // A link stays one: what it leads to is formatted, and so it is with the lock.
+    for name in ["top.toml", "debstrata.lock"] {
+        let (link, kept) = (world.project.file(name), world.path(&format!("kept-{name}")));
+        fs::write(&kept, if name == "top.toml" { "parent  = 'base'\n" } else { "" }).unwrap();
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+    }
+    world.project.write("base.toml", "packages = ['hello']\n");
+    world.run(&["fmt"]).exits(0);
+    assert_eq!(fs::read_to_string(world.path("kept-top.toml")).unwrap(), "parent = 'base'\n");
+    fs::remove_file(world.path("kept-debstrata.lock")).unwrap();
+    world.run(&["lock"]).exits(0);
+    assert!(world.path("kept-debstrata.lock").is_file());
+    assert!(["top.toml", "debstrata.lock"].iter().all(|name| world.project.file(name).is_symlink()));
     world.run(&["fmt", "/nowhere.toml"]).exits(2).says(&["cannot read /nowhere.toml"]);
 }
 
@@ -253,6 +267,7 @@ fn the_cache_tells_its_size_and_keeps_what_locks_refer_to() {
     fs::create_dir_all(&nested).unwrap();
     fs::write(nested.join("spool"), "old").unwrap();
     fs::write(world.path("cache/derived/incoming/.debstrata-x.tmp"), "x").unwrap();
+    fs::create_dir_all(world.path("cache/scratch-left/deep")).unwrap();
     fs::write(world.path("cache/mine.txt"), "not the cache's").unwrap();
     assert!(old.is_file());
     let before = files(&world.path("cache"));
@@ -264,6 +279,7 @@ fn the_cache_tells_its_size_and_keeps_what_locks_refer_to() {
     assert!(
         !old.exists() && !world.path("cache/derived/unpacked/ab").exists() && world.path("cache/mine.txt").is_file()
     );
+    assert!(!world.path("cache/scratch-left").exists());
     // What the lock refers to is all there.
     world.run(&["audit", "--offline"]).exits(0);
     let run = world.run(&["cache", "prune", "--max-size", "0 B", "--json"]).exits(0).json();
@@ -312,6 +328,11 @@ fn nothing_goes_from_a_cache_that_is_in_use() {
     world.run(&["cache", "verify"]).exits(0);
     assert_eq!(files(&root), before);
     drop(used);
+    // Nor from one that a run has only a folder of its own in.
+    let scratch = debstrata::cache::Cache::scratch(&root).unwrap();
+    world.run(&["cache", "prune"]).exits(3).says(&["is in use"]);
+    assert!(scratch.path().is_dir());
+    drop(scratch);
     world.run(&["cache", "prune", "--max-size", "0 B"]).exits(0);
     // No store is made where there was none.
     let nowhere = world.path("nowhere");

@@ -121,6 +121,26 @@ fn what_globs_leave_out_needs_nothing() {
     let world = World::new(archive(), &[("base", &format!("{APP}\n[globs]\nexclude = ['/usr/bin/app']"))]);
     world.run(&["lock"]).exits(0);
     assert_eq!(tier(&world, "base"), ["app"]);
+    let found = world.run(&["check", "--json"]).exits(1).json();
+    let found = &found["findings"].as_array().unwrap()[..];
+    assert_eq!((found.len(), &found[0]["lint"], &found[0]["subject"]), (1, &"idle-wish".into(), &"app".into()));
+    assert_eq!((&found[0]["file"], &found[0]["line"]), (&"manifests/test/base.toml".into(), &2.into()));
+    assert!(found[0]["message"].as_str().unwrap().ends_with("fell away: libc6, libone1, helper, data"), "{found:?}");
+}
+
+#[test]
+fn an_idle_allowance_is_told() {
+    let allowed = "allow-missing = [\n{ library = 'libnone.so.1', reason = 'r' },\n{ library = 'libtwo.so.2', reason = 'r' },\n]\n\
+                   symlinks = [{ path = '/lib64', target = 'usr/lib64' }]";
+    let libone = ElfBuilder::library("libone.so.1").needed("libtwo.so.2").needed("libnone.so.1");
+    let mut debs = archive();
+    debs[2] = library("libone1", "libone.so.1", libone).depends("middle");
+    let world = World::new(debs, &[("base", &format!("{APP}\n{allowed}"))]);
+    world.run(&["lock"]).exits(0);
+    world.run(&["check"]).exits(1).prints(&["  idle-allow-missing libtwo.so.2\n", "base.toml:6"]);
+    world.edit("base.toml", "{ library = 'libtwo.so.2', reason = 'r' },", "");
+    world.run(&["lock"]).exits(0);
+    world.run(&["check"]).exits(0);
 }
 
 #[test]

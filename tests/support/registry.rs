@@ -45,6 +45,8 @@ pub struct Rules {
     pub pieces: bool,
     /// `OCI-Chunk-Min-Length`
     pub least: Option<u64>,
+    /// How many bytes it takes of a piece, whatever was sent.
+    pub takes: usize,
     /// Where blobs are sent from, in place of itself.
     pub store: Option<String>,
     /// The host of its upload Locations, in place of itself.
@@ -59,6 +61,7 @@ impl Default for Rules {
             referrers: true,
             pieces: true,
             least: None,
+            takes: usize::MAX,
             store: None,
             uploads_at: None,
         }
@@ -510,7 +513,7 @@ fn upload(shared: &Shared, state: &mut State, asked: &Asked, repo: &str, id: &st
             if asked.headers.get("content-range") != Some(&wanted) {
                 return error(416, "BLOB_UPLOAD_INVALID");
             }
-            bytes.extend(body);
+            bytes.extend(body.iter().take(shared.rules.takes));
             let length = bytes.len();
             reply(202).header("Location", place(id)).header("Range", range(length))
         }

@@ -175,11 +175,10 @@ impl Judge {
     ) -> Vec<Lack> {
         let interpreter = elf.interpreter.as_deref();
         if !elf.abi.is_native(self.architecture) {
-            let theirs = Architecture::known().find(|architecture| elf.abi.is_native(*architecture));
-            let machine = theirs.map_or_else(|| format!("machine {}", elf.abi.machine), |known| known.to_string());
-            return vec![match interpreter {
+            let known = Architecture::known().any(|architecture| elf.abi.is_native(architecture));
+            return vec![match interpreter.filter(|_| known) {
                 Some(path) => Lack::new(Kind::Interpreter, path, own),
-                None => Lack::new(Kind::Architecture, machine, own),
+                None => Lack::new(Kind::Architecture, elf.abi.machine_name(), own),
             }];
         }
         let mut loader = Loader::of(self.architecture.multiarch());

@@ -26,6 +26,10 @@ pub struct Fit {
     pub what: What,
     /// Whose tiers were asked.
     pub architecture: Architecture,
+    /// What it was made for, where no tier is of that machine: `i386`, `machine 8 (MIPS, 32 bits,
+    /// big-endian)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// By full name.
     pub tiers: BTreeMap<String, Verdict>,
     /// The smallest tier that can run it.

@@ -153,6 +153,14 @@ impl Subject {
         }
     }
 
+    /// What it was made for, in words; none of a script.
+    pub fn machine(&self) -> Option<String> {
+        match self {
+            Self::Elf(elf, _) => Some(elf.abi.machine_name()),
+            Self::Script(_) => None,
+        }
+    }
+
     /// What no tier decides.
     pub fn notes(&self) -> Vec<String> {
         let Self::Elf(elf, _) = self else { return Vec::new() };

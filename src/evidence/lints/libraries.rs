@@ -88,8 +88,9 @@ fn resolve(tree: &Rootfs, name: &[u8]) -> Option<RootPath> {
     tree.resolve(&RootPath::from_archive(name).ok()?)
 }
 
-/// All that the lints of this file find in a tree, whatever its parents have. `allowed` are the chain's
-/// `allow-missing`, `named` the packages that its manifests name.
+/// All that the lints of this file find in a tree, whatever its parents have. `allowed` are the
+/// `allow-missing` of its parents, then `own` those of the tier itself, which alone can be idle; `named`
+/// the packages that the chain's manifests name.
 ///
 /// # Errors
 /// The path and error of the first content, in path order, that cannot be read.
@@ -97,10 +98,13 @@ pub fn find(
     tree: &Rootfs,
     architecture: Architecture,
     allowed: &[Missing],
+    own: &[Missing],
     named: &BTreeSet<String>,
 ) -> Result<Vec<Finding>, (RootPath, io::Error)> {
     let (index, mut findings) = index(tree, architecture)?;
-    findings.extend(lacking(tree, &index, allowed));
+    let names = allowed.iter().chain(own).map(|missing| missing.library.value.as_str()).collect();
+    findings.extend(lacking(tree, &index, &names));
+    findings.extend(idle_allowances(tree, &index, own));
     findings.extend(idle(tree, &index, named));
     Ok(findings)
 }
@@ -122,6 +126,11 @@ pub(super) fn missing(subject: &Subject<'_>) -> Vec<Finding> {
 /// `missing-version`
 pub(super) fn versions(subject: &Subject<'_>) -> Vec<Finding> {
     of(subject, "missing-version")
+}
+
+/// `idle-allow-missing`
+pub(super) fn allowances(subject: &Subject<'_>) -> Vec<Finding> {
+    of(subject, "idle-allow-missing")
 }
 
 /// `unused-library`
@@ -199,8 +208,8 @@ fn loader(tree: &Rootfs, architecture: Architecture) -> Result<Loader, (RootPath
 
 /// Libraries, interpreters and symbol versions that files of the tree want, and that the loader would not
 /// find. A library that lies where nobody looks is missed by programs alone: who loads another file may
-/// know its folder, or have loaded what it needs before. `allowed` are the chain's `allow-missing`.
-fn lacking(tree: &Rootfs, index: &Index, allowed: &[Missing]) -> Vec<Finding> {
+/// know its folder, or have loaded what it needs before. `allowed` are those that may be missing.
+fn lacking(tree: &Rootfs, index: &Index, allowed: &BTreeSet<&str>) -> Vec<Finding> {
     let Index { elves, loader } = index;
     let view = View { tree, elves };
     let mut anywhere: BTreeSet<&[u8]> = BTreeSet::new();
@@ -208,11 +217,11 @@ fn lacking(tree: &Rootfs, index: &Index, allowed: &[Missing]) -> Vec<Finding> {
         anywhere.insert(path.name());
         anywhere.extend(elf.soname.as_deref());
     }
-    let allowed: BTreeSet<&str> = allowed.iter().map(|missing| missing.library.value.as_str()).collect();
     // By what is missing: who wants it first, and how many more.
     let mut lacks: BTreeMap<(&'static str, String), (&RootPath, usize)> = BTreeMap::new();
     let mut lack = |lint, name: String, path| {
-        if !allowed.contains(name.as_str()) {
+        // Where one of several names will do, one of them is enough here too.
+        if !allowed.contains(name.as_str()) && !name.split(", ").any(|one| allowed.contains(one)) {
             lacks.entry((lint, name)).and_modify(|(_, more)| *more += 1).or_insert((path, 0));
         }
     };
@@ -259,6 +268,48 @@ fn lacking(tree: &Rootfs, index: &Index, allowed: &[Missing]) -> Vec<Finding> {
         }
     };
     lacks.into_iter().map(finding).collect()
+}
+
+/// Entries of `allow-missing` that allow nothing: no file names the library, or the loader finds it in a
+/// package, or an image that others made, for every file that does. What a manifest's own entry brings does not count as found, since
+/// `"linked"` does not look at it.
+fn idle_allowances(tree: &Rootfs, index: &Index, own: &[Missing]) -> Vec<Finding> {
+    if own.is_empty() {
+        return Vec::new();
+    }
+    let Index { elves, loader } = index;
+    let view = View { tree, elves };
+    let of_package = |path: &RootPath| {
+        matches!(tree.get(path).map(|entry| &entry.origin), Some(Origin::Package(_) | Origin::Image { .. }))
+    };
+    let mut lacked: BTreeSet<&[u8]> = BTreeSet::new();
+    for (path, elf) in elves {
+        let asker = Asker { elf, path, above: &[] };
+        let found = |name: &[u8]| loader.search(&view, &asker, name).is_some_and(|found| of_package(&found.real));
+        lacked.extend(elf.needed.iter().map(|name| &**name).filter(|name| !found(name)));
+        for note in elf.dlopen.iter().filter(|note| note.priority == Priority::Required) {
+            if !note.sonames.iter().any(|name| found(name.as_bytes())) {
+                lacked.extend(note.sonames.iter().map(|name| name.as_bytes()));
+            }
+        }
+        let there = |path: &[u8]| resolve(tree, path).is_some_and(|real| of_package(&real));
+        lacked.extend(elf.interpreter.iter().map(|path| &**path).filter(|path| !there(path)));
+    }
+    let idle = own.iter().filter(|missing| {
+        let library = missing.library.value.as_str();
+        !library.split(", ").any(|one| lacked.contains(one.as_bytes()))
+    });
+    let finding = |missing: &Missing| {
+        let library = printable(missing.library.value.as_bytes());
+        Finding {
+            lint: "idle-allow-missing",
+            message: format!("`allow-missing` of {library} allows nothing: no file of this tier lacks it"),
+            subject: library,
+            help: "remove it, or see whether its name is right".into(),
+            span: Some(missing.library.span.clone()),
+        }
+    };
+    idle.map(finding).collect()
 }
 
 /// Packages that have libraries in the loader's own folders, none of which a file of another package

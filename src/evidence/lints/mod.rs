@@ -106,8 +106,10 @@ const fn line(name: &'static str, doc: &'static str, find: fn(&Subject<'_>) -> V
 pub static LINTS: &[Lint] = &[
     lint("dangling-link", "a symbolic link that leads nowhere", links::find),
     lint("expectation", "an [[expect]] that is not met", promises::expectations),
+    line("idle-allow-missing", "an `allow-missing` of a library that no file lacks", libraries::allowances),
     line("idle-glob", "a glob that matches nothing, or globs for a package that is not there", idle::globs),
     line("idle-omission", "an omission that omits nothing", idle::omissions),
+    lint("idle-wish", "a wished package of a linked tier that brings nothing", idle::wishes),
     lint("image-user", "a user or group of an image that the tier does not have", promises::image_users),
     lint("limit", "a bound of [limits] that is exceeded", promises::limits),
     lint("malformed-elf", "a file that begins as an ELF file and could not be loaded", libraries::malformed),

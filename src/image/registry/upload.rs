@@ -35,6 +35,8 @@ struct Session {
     least: u64,
     /// Whether it was taken up after a failure.
     resumed: bool,
+    /// Whether it has less of the last piece than was sent.
+    short: bool,
 }
 
 enum Begun {
@@ -149,6 +151,13 @@ impl Repository {
                 Ok(false) => {
                     if now.at >= best + WORTHWHILE {
                         (tries, best) = (1, now.at);
+                    } else if now.short {
+                        // Else a byte at a time would be sent piece by piece, for ever.
+                        if tries >= self.wire.tries() {
+                            let why = format!("it takes hardly any bytes of a piece, {} by now", now.at);
+                            return Err(self.lies(&what, why));
+                        }
+                        tries += 1;
                     }
                     session = Some(now);
                     continue;
@@ -201,7 +210,7 @@ impl Repository {
         let location = location.ok_or_else(|| self.lies(what, "it begins an upload and does not say where"))?;
         let least = answer.header("oci-chunk-min-length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         answer.drain();
-        Ok(Begun::Session(Session { location, at: 0, least, resumed: false }))
+        Ok(Begun::Session(Session { location, at: 0, least, resumed: false, short: false }))
     }
 
     fn location(&self, what: &str, answer: &Answer, from: &Target) -> Result<Option<Target>, RegistryError> {
@@ -243,7 +252,7 @@ impl Repository {
         if let Some(location) = self.location(what, &answer, &session.location)? {
             session.location = location;
         }
-        session.at = at;
+        (session.at, session.short) = (at, at < end);
         answer.drain();
         Ok(())
     }
@@ -283,7 +292,13 @@ impl Repository {
         let at = answer.header("range").map_or(Some(0), range_end);
         let location = self.location(what, &answer, &session.location)?.unwrap_or(session.location);
         answer.drain();
-        Ok(at.filter(|at| *at <= size).map(|at| Session { location, at, least: session.least, resumed: true }))
+        Ok(at.filter(|at| *at <= size).map(|at| Session {
+            location,
+            at,
+            least: session.least,
+            resumed: true,
+            short: false,
+        }))
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use super::{DiffOptions, OperandError, Unit, images, revision, tiers};
 use crate::{
     archive::Package as Locked,
+    cache::Scratch,
     debian::Architecture,
     evidence::diff::{Package, Side, source_of},
     ground::printable,
@@ -53,7 +54,7 @@ pub(super) struct Tiers {
     /// Whether it is a whole distribution or project.
     pub(super) whole: bool,
     /// The folder of a revision, which goes with it.
-    _folder: Option<tempfile::TempDir>,
+    _folder: Option<Scratch>,
 }
 
 /// One tier of one architecture.

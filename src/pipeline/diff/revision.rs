@@ -13,7 +13,7 @@ use std::{
 
 use super::OperandError;
 use crate::{
-    cache::Cache,
+    cache::{Cache, Scratch},
     ground::{RootPath, printable, read_at_most},
     pipeline::Failures,
 };
@@ -37,7 +37,7 @@ struct Blob {
 
 /// Puts what is below `manifests/` of a revision into a folder below `scratch`, which goes with the value. `None`:
 /// git knows no such revision here, or is not there.
-pub(super) fn checkout(root: &Path, revision: &str, scratch: &Path) -> Result<Option<tempfile::TempDir>, Failures> {
+pub(super) fn checkout(root: &Path, revision: &str, scratch: &Path) -> Result<Option<Scratch>, Failures> {
     let shown = printable(revision.as_bytes());
     let fail = |why: String| OperandError::Git { revision: shown.clone(), why };
     if revision.is_empty() || revision.contains('\0') {
