@@ -95,7 +95,7 @@ pub static ARCHIVE: Table = Table {
         needed("architectures", Kind::List(&Kind::Architecture), "What tiers can be composed for, in Debian's names."),
         key("timestamp", Kind::Moment, "The mtime of every entry, a whole second; default 1970-01-01T00:00:00Z."),
         key("merged-usr", Kind::Bool, "Whether /bin, /lib ... are links into /usr; default true."),
-        needed("sources", Kind::List(&Kind::Table(&SOURCE)), "Where packages come from, at least one."),
+        needed("sources", Kind::List(&Kind::Table(&SOURCE)), "Where packages come from."),
     ],
 };
 
