@@ -19,6 +19,9 @@ pub(super) struct Schema {
     /// Of which manifest
     #[arg(value_enum, default_value = "tier")]
     manifest: Which,
+    /// Print docs/manifest-reference.md instead
+    #[arg(long, conflicts_with = "manifest")]
+    markdown: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -31,6 +34,10 @@ enum Which {
 
 impl Schema {
     pub(super) fn run(&self, session: &Session) -> Result<Answer, Failures> {
+        if self.markdown {
+            session.reporter.bytes(manifest::reference().as_bytes()).map_err(pipeline::stdout_failed)?;
+            return Ok(Answer::Yes);
+        }
         let manifest = match self.manifest {
             Which::Archive => Manifest::Archive,
             Which::Tier => Manifest::Tier,

@@ -5,6 +5,10 @@
 //! Each folder below /usr/share/ca-certificates is walked in byte order, going down where an entry
 //! is a folder; files follow one another, and a last line without its newline gets one. Nothing
 //! is left out: /etc/ca-certificates.conf is debconf's and is not read.
+//!
+//! Certificates of one's own, `*.crt` in /usr/local/share/ca-certificates and below, stand at the end, as
+//! update-ca-certificates has it. They come from the tree, whoever put them there. A tier that asks for the
+//! bundle without having the package adds them to that of its parents; those in it already are not repeated.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +18,13 @@ use super::{GenerateError, Made, Package, Request, certificates};
 use crate::{
     ground::RootPath,
     manifest::CaCertificates,
-    rootfs::{Entry, Node},
+    rootfs::{Content, Entry, Node},
     unpack::Item,
 };
 
 const PACKAGE: &str = "ca-certificates";
 const FOLDER: &[u8] = b"/usr/share/ca-certificates";
+const OWN: &[u8] = b"/usr/local/share/ca-certificates";
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Today's bundle has 0.2 MB.
 const MOST_BYTES: u64 = 64 << 20;
@@ -34,17 +39,29 @@ pub(super) fn make(request: &Request<'_>) -> Result<Vec<Made>, GenerateError> {
     if form == CaCertificates::Off {
         return Ok(Vec::new());
     }
-    let Some(package) = package else {
+    let own = own(request);
+    if package.is_none() && own.is_empty() {
         return Err(GenerateError::NoCaCertificates { source_code: request.source.clone(), span: span.into() });
-    };
+    }
     let mut made = Vec::new();
     let mut bundle = Vec::new();
     let mut hashes = BTreeMap::new();
-    for item in items(package) {
-        let start = bundle.len();
-        append(package, item, &mut bundle)?;
+    match package {
+        None => bundle = inherited(request)?.unwrap_or_default(),
+        Some(package) => {
+            for item in items(package) {
+                let start = bundle.len();
+                append(package, item, &mut bundle)?;
+                if form == CaCertificates::Hashed {
+                    made.extend(links(request, &item.path, &bundle[start..], &mut hashes)?);
+                }
+            }
+        }
+    }
+    for (path, origin, content) in own {
+        let Some(pem) = append_own(path, origin, content, &mut bundle)? else { continue };
         if form == CaCertificates::Hashed {
-            made.extend(links(item, &bundle[start..], &mut hashes)?);
+            made.extend(links(request, path, &pem, &mut hashes)?);
         }
     }
     made.insert(0, Made::new(BUNDLE, bundle));
@@ -53,22 +70,72 @@ pub(super) fn make(request: &Request<'_>) -> Result<Vec<Made>, GenerateError> {
 
 /// The bundle that this tier makes, or that its tree has.
 pub(super) fn bundle(request: &Request<'_>) -> Result<Option<Vec<u8>>, GenerateError> {
-    if let Some(package) = package(request) {
-        let mut bundle = Vec::new();
-        items(package).into_iter().try_for_each(|item| append(package, item, &mut bundle))?;
-        return Ok(Some(bundle));
+    let mut bundle = match package(request) {
+        Some(package) => {
+            let mut bundle = Vec::new();
+            items(package).into_iter().try_for_each(|item| append(package, item, &mut bundle))?;
+            bundle
+        }
+        None => {
+            let asked = request.wish.ca_certificates.as_ref().is_some_and(|wish| wish.value != CaCertificates::Off);
+            match inherited(request)? {
+                bundle if !asked => return Ok(bundle),
+                None if own(request).is_empty() => return Ok(None),
+                bundle => bundle.unwrap_or_default(),
+            }
+        }
+    };
+    for (path, origin, content) in own(request) {
+        append_own(path, origin, content, &mut bundle)?;
     }
+    Ok(Some(bundle))
+}
+
+/// The bundle of the parents, or that a package or a manifest put there.
+fn inherited(request: &Request<'_>) -> Result<Option<Vec<u8>>, GenerateError> {
     let path = RootPath::from_absolute(BUNDLE.as_bytes()).expect("a plain path");
     let Some(Entry { node: Node::File { content, .. }, origin, .. }) = request.rootfs.lookup(&path) else {
         return Ok(None);
     };
-    let package = origin.to_string();
-    if content.size > MOST_BYTES {
-        return Err(GenerateError::LargeBundle { package, size: content.size, limit: MOST_BYTES });
+    let mut bundle = Vec::new();
+    add(&path, &origin.to_string(), content, &mut bundle)?;
+    Ok(Some(bundle))
+}
+
+/// Certificates of one's own, in the order of their paths' names; and who put them there.
+fn own<'a>(request: &Request<'a>) -> Vec<(&'a RootPath, String, &'a Content)> {
+    let folder = RootPath::from_absolute(OWN).expect("a plain path");
+    let files = request.rootfs.below(&folder).filter_map(|(path, entry)| match &entry.node {
+        Node::File { content, .. } if path.name().ends_with(b".crt") => Some((path, entry.origin.to_string(), content)),
+        _ => None,
+    });
+    let mut own: Vec<_> = files.collect();
+    own.sort_by(|(one, ..), (other, ..)| one.names().cmp(other.names()));
+    own
+}
+
+/// Adds one's own to the bundle, unless it is there; gives back what it says.
+fn append_own(
+    path: &RootPath,
+    origin: String,
+    content: &Content,
+    bundle: &mut Vec<u8>,
+) -> Result<Option<Vec<u8>>, GenerateError> {
+    let mut pem = Vec::new();
+    add(path, &origin, content, &mut pem)?;
+    // A file in another form would silently be none.
+    if certificates::read(&pem).ok().is_none_or(|found| found.is_empty()) {
+        return Err(GenerateError::NoPem { path: path.clone(), origin });
     }
-    let mut bytes = vec![0; content.size as usize];
-    content.read_at(0, &mut bytes).map_err(|error| GenerateError::Read { path, package, error })?;
-    Ok(Some(bytes))
+    if memchr::memmem::find(bundle, &pem).is_some() {
+        return Ok(None);
+    }
+    let size = bundle.len() as u64 + pem.len() as u64;
+    if size > MOST_BYTES {
+        return Err(GenerateError::LargeBundle { package: origin, size, limit: MOST_BYTES });
+    }
+    bundle.extend_from_slice(&pem);
+    Ok(Some(pem))
 }
 
 fn package<'a>(request: &Request<'a>) -> Option<&'a Package<'a>> {
@@ -86,10 +153,15 @@ fn items<'a>(package: &Package<'a>) -> Vec<&'a Item> {
 }
 
 /// `NAME.pem`, as update-ca-certificates calls it, and `HASH.N`.
-fn links(item: &Item, pem: &[u8], hashes: &mut BTreeMap<u32, u32>) -> Result<Vec<Made>, GenerateError> {
+fn links(
+    request: &Request<'_>,
+    certificate: &RootPath,
+    pem: &[u8],
+    hashes: &mut BTreeMap<u32, u32>,
+) -> Result<Vec<Made>, GenerateError> {
     let odd = |why| GenerateError::Certificates { why };
     let folder = RootPath::from_absolute(b"/etc/ssl/certs").expect("a plain path");
-    let name = item.path.name();
+    let name = certificate.name();
     let mut pem_name: Vec<u8> = Vec::new();
     for byte in name.strip_suffix(b".crt").unwrap_or(name) {
         match byte {
@@ -101,14 +173,23 @@ fn links(item: &Item, pem: &[u8], hashes: &mut BTreeMap<u32, u32>) -> Result<Vec
     }
     pem_name.extend(b".pem");
     let path = folder.join(&pem_name).map_err(|_| odd("a certificate's name is too long"))?;
-    let target = [b"/", item.path.as_bytes()].concat();
+    let target = [b"/", certificate.as_bytes()].concat();
     let mut made = vec![Made::link(path, &target)];
     if let [certificate] = certificates::read(pem).map_err(odd)?.as_slice() {
         let digest = Sha1::digest(&certificate.hashed);
         // OpenSSL takes the first four bytes, the lowest first.
         let hash = digest.iter().take(4).rev().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
         let number = hashes.entry(hash).or_default();
-        let path = folder.join(format!("{hash:08x}.{number}").as_bytes()).expect("short");
+        let numbered = |number: u32| folder.join(format!("{hash:08x}.{number}").as_bytes()).expect("short");
+        // A parent's links may have the first numbers.
+        while request
+            .rootfs
+            .get(&numbered(*number))
+            .is_some_and(|entry| entry.node != Node::Symlink(pem_name.clone().into()))
+        {
+            *number += 1;
+        }
+        let path = numbered(*number);
         *number += 1;
         made.push(Made::link(path, &pem_name));
     }
@@ -123,15 +204,20 @@ fn append(package: &Package<'_>, item: &Item, bundle: &mut Vec<u8>) -> Result<()
             kind: item.node.kind(),
         });
     };
+    add(&item.path, &package.name.to_string(), content, bundle)
+}
+
+/// The bytes of a file, and a newline where its last line has none.
+fn add(path: &RootPath, package: &str, content: &Content, bundle: &mut Vec<u8>) -> Result<(), GenerateError> {
     let start = bundle.len();
     let size = start as u64 + content.size;
     if size > MOST_BYTES {
-        return Err(GenerateError::LargeBundle { package: package.name.to_string(), size, limit: MOST_BYTES });
+        return Err(GenerateError::LargeBundle { package: package.to_owned(), size, limit: MOST_BYTES });
     }
     bundle.resize(start + content.size as usize, 0);
     content.read_at(0, &mut bundle[start..]).map_err(|error| GenerateError::Read {
-        path: item.path.clone(),
-        package: package.name.to_string(),
+        path: path.clone(),
+        package: package.to_owned(),
         error,
     })?;
     if bundle.len() > start && !bundle.ends_with(b"\n") {

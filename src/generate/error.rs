@@ -13,7 +13,9 @@ pub enum GenerateError {
     #[error("ca-certificates is not among the packages of this tier")]
     #[diagnostic(
         code(debstrata::generate::no_ca_certificates),
-        help("add \"ca-certificates\" to `packages`; [globs.package.ca-certificates] can leave its own files out")
+        help(
+            "add \"ca-certificates\" to `packages`; [globs.package.ca-certificates] can leave its own files out. To add certificates of your own to the parents' bundle, put them below /usr/local/share/ca-certificates as NAME.crt"
+        )
     )]
     NoCaCertificates {
         /// The tier's manifest.
@@ -22,6 +24,18 @@ pub enum GenerateError {
         /// The key.
         #[label("asks for the bundle")]
         span: SourceSpan,
+    },
+    /// A certificate of one's own that would not be read.
+    #[error("{path} ({origin}) is no certificate in PEM")]
+    #[diagnostic(
+        code(debstrata::generate::no_pem),
+        help("convert it: openssl x509 -inform der -in FILE -out FILE.crt")
+    )]
+    NoPem {
+        /// The path.
+        path: RootPath,
+        /// Who put it there.
+        origin: String,
     },
     /// Something below the certificates' folder is neither file nor folder.
     #[error("{path} of {package} is {kind}, not a certificate file")]

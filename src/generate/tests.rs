@@ -214,6 +214,53 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
     cPhaAiEAqMjdmLB6g/rGbHSCIPF8VNX0qSZh+oxHu3y0w1dZOp4=\n\
     -----END CERTIFICATE-----\n";
 
+/// What puts certificates of one's own into the tree.
+fn own(path: &str, text: &str) -> (RootPath, crate::rootfs::Entry) {
+    let path = RootPath::from_absolute(format!("/usr/local/share/ca-certificates/{path}").as_bytes()).unwrap();
+    let origin = crate::rootfs::Origin::Declared { tier: "t".into(), key: "files", span: 0..4 };
+    let node = Node::File { content: Content::from_bytes(text.as_bytes()), group: None };
+    (path, crate::rootfs::Entry { node, attributes: Attributes::new(0o644, 0, 0), origin })
+}
+
+#[test]
+fn certificates_of_ones_own_stand_at_the_end_of_the_bundle() {
+    let mut case = with_certificate(CaCertificates::Bundle);
+    case.packages[0].1.entries = vec![file("/usr/share/ca-certificates/a.crt", "first\n")];
+    let before = CERTIFICATE.trim_end();
+    case.rootfs.entries.extend([own("b/x.crt", before), own("b-a.crt", CERTIFICATE), own("README", "no")]);
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
+    assert_eq!(case.texts("ca-certificates"), one(bundle, &format!("first\n{CERTIFICATE}")), "each once");
+
+    // A child tier has the tree of its parents, and not the package.
+    case.packages.clear();
+    let (_, mut inherited) = own("x", "inherited\n");
+    case.rootfs.entries.insert(RootPath::from_absolute(bundle.as_bytes()).unwrap(), inherited.clone());
+    assert_eq!(case.texts("ca-certificates"), one(bundle, &format!("inherited\n{CERTIFICATE}")));
+    case.wish.java_keystore = Some(Spanned::new(true, 0..4));
+    let keystore = case.make("java-keystore").unwrap();
+    inherited = own("x", CERTIFICATE).1;
+    case.rootfs.entries.insert(RootPath::from_absolute(bundle.as_bytes()).unwrap(), inherited);
+    assert_eq!(case.texts("ca-certificates"), one(bundle, CERTIFICATE), "nothing is repeated");
+    assert_eq!(case.make("java-keystore").unwrap(), keystore, "text that is no certificate is none");
+    case.wish.ca_certificates = None;
+    assert_eq!(case.texts("ca-certificates"), BTreeMap::new(), "nobody asked");
+
+    case.wish.ca_certificates = Some(Spanned::new(CaCertificates::Hashed, 0..4));
+    case.rootfs.entries = [own("my ca.crt", CERTIFICATE)].into();
+    let expected = [
+        (bundle.to_owned(), CERTIFICATE.to_owned()),
+        ("/etc/ssl/certs/d7afcff8.0".into(), "-> my_ca.pem".into()),
+        ("/etc/ssl/certs/my_ca.pem".into(), "-> /usr/local/share/ca-certificates/my ca.crt".into()),
+    ];
+    assert_eq!(case.texts("ca-certificates"), expected.into());
+
+    for odd in ["", "\u{30}\u{82}", "-----BEGIN CERTIFICATE-----\nAAAA"] {
+        case.rootfs.entries = [own("x.crt", odd)].into();
+        assert!(matches!(case.make("ca-certificates"), Err(GenerateError::NoPem { .. })), "{odd}");
+        assert!(matches!(case.make("java-keystore"), Err(GenerateError::NoPem { .. })), "{odd}");
+    }
+}
+
 fn with_certificate(form: CaCertificates) -> Case {
     let mut case = Case::default();
     case.wish.ca_certificates = Some(Spanned::new(form, 0..4));

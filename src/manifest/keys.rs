@@ -92,8 +92,8 @@ pub static ARCHIVE: Table = Table {
     title: "archive.toml",
     keys: &[
         key("summary", Kind::Line, "One line for people."),
-        needed("architectures", Kind::List(&Kind::Architecture), "What tiers can be composed for."),
-        key("timestamp", Kind::Moment, "The mtime of every entry; default 1970-01-01T00:00:00Z."),
+        needed("architectures", Kind::List(&Kind::Architecture), "What tiers can be composed for, in Debian's names."),
+        key("timestamp", Kind::Moment, "The mtime of every entry, a whole second; default 1970-01-01T00:00:00Z."),
         key("merged-usr", Kind::Bool, "Whether /bin, /lib ... are links into /usr; default true."),
         needed("sources", Kind::List(&Kind::Table(&SOURCE)), "Where packages come from."),
     ],
@@ -104,18 +104,34 @@ pub static SOURCE: Table = Table {
     title: "[[sources]]",
     keys: &[
         // Needed but where `folder` is: its reader says so.
-        key("suites", Kind::List(&Kind::Line), "As in apt's Suites; \"./\" and the like: a flat repository."),
-        key("components", Kind::List(&Kind::Line), "As in apt's Components."),
-        key("signed-by", Kind::Line, "The keyring, a file beside archive.toml."),
-        key("snapshot", Kind::Line, "The archive's name at the snapshot service and for --mirror."),
-        key("uris", Kind::List(&Kind::Line), "Mirrors to use instead of the host's."),
+        key(
+            "suites",
+            Kind::List(&Kind::Line),
+            "As in apt's Suites, at least one; \"./\" and the like: a flat repository. Not beside `folder`.",
+        ),
+        key("components", Kind::List(&Kind::Line), "As in apt's Components, at least one; not for flat repositories."),
+        key(
+            "signed-by",
+            Kind::Line,
+            "The keyring, a file below manifests/, seen from archive.toml; needed unless `allow-unsigned`.",
+        ),
+        key(
+            "snapshot",
+            Kind::Line,
+            "The archive's name at the snapshot service and for --mirror; this or `uris` is needed.",
+        ),
+        key("uris", Kind::List(&Kind::Line), "Mirrors to use instead of the host's: http, https, file."),
         key("snapshot-at", Kind::Moment, "Take everything as it was at this moment."),
         key("max-age", Kind::Duration, "How old a Release may be, with or without a Valid-Until."),
-        key("architectures", Kind::List(&Kind::Architecture), "Use this source for these only."),
-        key("priority", Kind::Integer, "A higher one wins over any version; default 500."),
-        key("allow-unsigned", Kind::Bool, "Accept metadata that nobody signed."),
-        key("allow-expired", Kind::Bool, "Accept metadata past its Valid-Until."),
-        key("folder", Kind::Line, "A folder of local .debs as the source."),
+        key(
+            "architectures",
+            Kind::List(&Kind::Architecture),
+            "Use this source for these only; default: all of the archive's.",
+        ),
+        key("priority", Kind::Integer, "A source of a higher one wins over any version of a lower one; default 500."),
+        key("allow-unsigned", Kind::Bool, "Accept metadata that nobody signed; default false."),
+        key("allow-expired", Kind::Bool, "Accept metadata past its Valid-Until; default false."),
+        key("folder", Kind::Line, "A folder of local .debs as the source, seen from archive.toml."),
     ],
 };
 
@@ -124,12 +140,16 @@ pub static TIER: Table = Table {
     title: "a tier",
     keys: &[
         key("summary", Kind::Line, "One line for people."),
-        key("parent", Kind::Either(&[Kind::Line, Kind::Table(&FOREIGN)]), "The tier below this one."),
-        key("packages", Kind::List(&Kind::Wish), "What this tier adds."),
+        key(
+            "parent",
+            Kind::Either(&[Kind::Line, Kind::Table(&FOREIGN)]),
+            "The tier below this one, or an image that others made; without it, a root tier.",
+        ),
+        key("packages", Kind::List(&Kind::Wish), "What this tier adds; `name (= version)` and `name/suite` pin."),
         key(
             "dependencies",
             Kind::Choice(&[("all", Status::Now), ("none", Status::Now), ("linked", Status::Now)]),
-            "Which dependencies follow; default \"all\".",
+            "Which dependencies follow: \"all\" (default), what \"linked\" files need, or \"none\".",
         ),
         key("omit", Kind::List(&Kind::Table(&OMISSION)), "Dependencies that are left out on purpose."),
         key("allow-missing", Kind::List(&Kind::Table(&MISSING)), "Libraries that may be missing."),
@@ -154,9 +174,9 @@ pub static TIER: Table = Table {
 pub static FOREIGN: Table = Table {
     title: "parent",
     keys: &[
-        needed("oci", Kind::Line, "An OCI layout or reference that others made."),
+        needed("oci", Kind::Line, "An OCI layout (oci:PATH[:REF]) or a registry's reference."),
         // Needed: its reader says how to find it.
-        key("digest", Kind::Line, "The digest of its index or manifest."),
+        key("digest", Kind::Line, "The digest of its index or manifest, sha256:...; needed."),
     ],
 };
 
@@ -172,13 +192,19 @@ pub static OMISSION: Table = Table {
 /// One entry of `allow-missing`.
 pub static MISSING: Table = Table {
     title: "allow-missing",
-    keys: &[needed("library", Kind::Line, "The library's name."), needed("reason", Kind::Line, "Why.")],
+    keys: &[
+        needed("library", Kind::Line, "The library's name, such as libfoo.so.1."),
+        needed("reason", Kind::Line, "Why, for readers and reports."),
+    ],
 };
 
 /// One entry of `allow-scripts`.
 pub static SCRIPT: Table = Table {
     title: "allow-scripts",
-    keys: &[needed("package", Kind::Package, "Whose scripts."), needed("reason", Kind::Line, "Why.")],
+    keys: &[
+        needed("package", Kind::Package, "Whose scripts."),
+        needed("reason", Kind::Line, "Why, for readers and reports."),
+    ],
 };
 
 /// `[globs]`
@@ -206,7 +232,7 @@ pub static USER: Table = Table {
     keys: &[
         needed("name", Kind::Account, "The login name."),
         needed("uid", Kind::Id, "The numeric user id."),
-        needed("gid", Kind::Id, "The primary group's numeric id."),
+        needed("gid", Kind::Id, "The primary group's numeric id, of a group in this chain."),
         key("gecos", Kind::Line, "The comment field; default empty."),
         key("home", Kind::Path, "The home, which is made; default /nonexistent, which is not."),
         key("home-mode", Kind::Mode, "The home's mode; default 0o700."),
@@ -220,7 +246,7 @@ pub static GROUP: Table = Table {
     keys: &[
         needed("name", Kind::Account, "The group's name."),
         needed("gid", Kind::Id, "The numeric group id."),
-        key("members", Kind::List(&Kind::Account), "Login names; default none."),
+        key("members", Kind::List(&Kind::Account), "Login names of this chain; default none."),
     ],
 };
 
@@ -249,8 +275,8 @@ pub static FILE: Table = Table {
     title: "[[files]]",
     keys: &[
         needed("path", Kind::Path, "Where it is."),
-        key("text", Kind::Text, "What it holds."),
-        key("source", Kind::Line, "Or a file beside the manifest that holds it."),
+        key("text", Kind::Text, "What it holds; this or `source`."),
+        key("source", Kind::Line, "Or a file that holds it, seen from the distribution's folder; at most 64 MiB."),
         key("mode", Kind::Mode, "Default 0o644."),
         key("owner", Kind::Either(&[Kind::Id, Kind::Account]), "A user's name or number; default 0."),
         key("group", Kind::Either(&[Kind::Id, Kind::Account]), "A group's name or number; default 0."),
@@ -261,13 +287,17 @@ pub static FILE: Table = Table {
 pub static TARBALL: Table = Table {
     title: "[[archives]]",
     keys: &[
-        needed("uris", Kind::List(&Kind::Line), "Where it can be had."),
-        needed("sha256", Kind::Line, "Its hash."),
-        key("size", Kind::Size, "Its size at most."),
-        key("strip-components", Kind::Integer, "Leading names that are dropped."),
-        key("prefix", Kind::Path, "Where its content goes."),
-        key("include", Kind::List(&Kind::Glob), "As in [globs]."),
-        key("exclude", Kind::List(&Kind::Glob), "As in [globs]."),
+        needed(
+            "uris",
+            Kind::List(&Kind::Line),
+            "Where it can be had, tried in order: http, https, file, or a path from the manifest's folder.",
+        ),
+        needed("sha256", Kind::Line, "The file's hash, which alone says what is taken."),
+        key("size", Kind::Size, "The file's size at most; default 4 GiB."),
+        key("strip-components", Kind::Integer, "So many leading names of every entry are dropped; default 0."),
+        key("prefix", Kind::Path, "Where its content goes; default /."),
+        key("include", Kind::List(&Kind::Glob), "As in [globs], on final paths."),
+        key("exclude", Kind::List(&Kind::Glob), "As in [globs], on final paths."),
     ],
 };
 
@@ -278,7 +308,7 @@ pub static GENERATE: Table = Table {
         key(
             "ca-certificates",
             Kind::Either(&[Kind::Choice(&[("bundle", Status::Now), ("hashed", Status::Now)]), Kind::Bool]),
-            "/etc/ssl/certs/ca-certificates.crt; on where its package is in the tier.",
+            "/etc/ssl/certs/ca-certificates.crt, with *.crt of /usr/local/share/ca-certificates; \"hashed\": links beside it. On where its package is in the tier.",
         ),
         key("os-release", Kind::Map(&Kind::Line), "/usr/lib/os-release, its fields in this order."),
         key(
@@ -288,8 +318,16 @@ pub static GENERATE: Table = Table {
         ),
         key("ld-so-cache", Kind::Bool, "/etc/ld.so.cache, as ldconfig writes it; default false."),
         key("java-keystore", Kind::Bool, "/etc/ssl/certs/java/cacerts; on where ca-certificates-java is in the tier."),
-        key("locales", Kind::List(&Kind::Line), "Locales of libc-bin to keep."),
-        key("timezone", Kind::Line, "/etc/localtime and /etc/timezone."),
+        key(
+            "locales",
+            Kind::List(&Kind::Line),
+            "Locales of libc-bin to keep, such as C.utf8, whatever the globs leave.",
+        ),
+        key(
+            "timezone",
+            Kind::Line,
+            "/etc/localtime and /etc/timezone of a zone such as Europe/Berlin; default neither, which is UTC.",
+        ),
         key("alternatives", Kind::Bool, "Links of update-alternatives; default true."),
         key("sysusers", Kind::Bool, "Users and groups that packages make; default true."),
         key("tmpfiles", Kind::Bool, "What tmpfiles.d of packages asks for; default true."),
@@ -312,15 +350,19 @@ const fn image_keys() -> [Key; 10] {
         key("env", Kind::Map(&Kind::Text), "Its environment."),
         key("labels", Kind::Map(&Kind::Text), "Labels of the config."),
         key("annotations", Kind::Map(&Kind::Text), "Annotations of the manifest."),
-        key("volumes", Kind::List(&Kind::Path), "Volumes."),
+        key("volumes", Kind::List(&Kind::Path), "Directories that a volume is mounted at."),
         key("exposed-ports", Kind::List(&Kind::Either(&[Kind::Id, Kind::Line])), "Ports, such as 8080 or \"53/udp\"."),
-        key("stop-signal", Kind::Either(&[Kind::Id, Kind::Line]), "The signal that ends it."),
+        key(
+            "stop-signal",
+            Kind::Either(&[Kind::Id, Kind::Line]),
+            "The signal that ends it, a name such as SIGQUIT or a number.",
+        ),
     ]
 }
 
 const fn variant_keys() -> [Key; 11] {
     let [user, workdir, entrypoint, cmd, env, labels, annotations, volumes, ports, signal] = image_keys();
-    let overlay = key("overlay", Kind::Line, "A tier whose layer goes on top.");
+    let overlay = key("overlay", Kind::Line, "A tier of the same distribution whose layer goes on top.");
     [user, workdir, entrypoint, cmd, env, labels, annotations, volumes, ports, signal, overlay]
 }
 
@@ -330,7 +372,7 @@ pub static LIMITS: Table = Table {
     keys: &[
         key("layer-size", Kind::Size, "Bytes of the tier's own layer, as a tar."),
         key("rootfs-size", Kind::Size, "Bytes of all files of the whole chain."),
-        key("packages", Kind::Id, "Packages of the whole chain."),
+        key("packages", Kind::Id, "How many packages the whole chain may have."),
         key(
             "setuid",
             Kind::Choice(&[("deny", Status::Now), ("allow", Status::Now)]),
@@ -345,19 +387,19 @@ pub static EXPECT: Table = Table {
     keys: &[
         needed("path", Kind::Path, "What is looked at."),
         key("exists", Kind::Bool, "Whether something is there; default true."),
-        key("absent", Kind::Bool, "Whether nothing is."),
+        key("absent", Kind::Bool, "Whether nothing is there; the same as `exists = false`."),
         key("architectures", Kind::List(&Kind::Architecture), "Look on these only; default: on all."),
         key(
             "type",
             Kind::Choice(&[("file", Status::Now), ("directory", Status::Now), ("symlink", Status::Now)]),
             "What it is.",
         ),
-        key("mode", Kind::Mode, "Its mode."),
+        key("mode", Kind::Mode, "Its mode, all twelve bits."),
         key("owner", Kind::Either(&[Kind::Id, Kind::Account]), "Its owner, a name or number."),
         key("group", Kind::Either(&[Kind::Id, Kind::Account]), "Its group, a name or number."),
-        key("target", Kind::Line, "What the symbolic link says."),
-        key("sha256", Kind::Line, "Its content's hash."),
-        key("contains", Kind::Text, "Text in it."),
+        key("target", Kind::Line, "What the symbolic link says; it is then not followed."),
+        key("sha256", Kind::Line, "The SHA-256 of its content."),
+        key("contains", Kind::Text, "Text somewhere in it."),
     ],
 };
 
@@ -365,7 +407,7 @@ pub static EXPECT: Table = Table {
 pub static ACCEPT: Table = Table {
     title: "[[accept]]",
     keys: &[
-        needed("lint", Kind::Line, "Which lint."),
+        needed("lint", Kind::Line, "Which lint, such as dangling-link."),
         needed("subject", Kind::Line, "What it is about; a glob for several."),
         needed("reason", Kind::Line, "Why it is fine, for readers and reports."),
     ],

@@ -44,7 +44,11 @@ ELSEWHERE = {
     "cargo test --features oracles": "a step of its own",
 }
 # Pages that debstrata writes itself.
-GENERATED = {"docs/errors.md": ["--explain", "all"], "docs/command-line.md": ["man", "--markdown"]}
+GENERATED = {
+    "docs/errors.md": ["--explain", "all"],
+    "docs/command-line.md": ["man", "--markdown"],
+    "docs/manifest-reference.md": ["schema", "--markdown"],
+}
 
 # What depends on the cache, and no page shows.
 PROGRESS = re.compile(r"(fetching|unpacking) \d+ packages|.*: composing, to list it")
