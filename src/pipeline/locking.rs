@@ -492,12 +492,12 @@ fn answered<'l>(
     gone: &Gone,
 ) -> Option<(&'l LockedTier, Vec<Package>)> {
     let before = locked.tiers.get(tier).filter(|before| before.question == question)?;
-    let still = |name: &Box<str>| {
+    let still = |name: &str| {
         let package = &locked.packages.get(name)?.package;
         let there = is_in_place(package, index) && !gone.contains(&package.sha256);
         there.then(|| package.clone())
     };
-    Some((before, before.packages.iter().map(still).collect::<Option<_>>()?))
+    Some((before, before.packages.iter().map(|name| still(name)).collect::<Option<_>>()?))
 }
 
 /// Whether the suite that a .deb was locked from lists it still, in the same place.
