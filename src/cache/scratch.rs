@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -21,15 +21,16 @@ const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub struct Scratch {
     // Removed before the locks go.
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+    inside: PathBuf,
     _lock: File,
     _lease: Option<File>,
 }
 
 impl Scratch {
-    /// Where it is.
+    /// Where it is: one folder further in, since a layout in it is locked by its folder too.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.inside
     }
 }
 
@@ -58,7 +59,9 @@ fn open_with(root: &Path, age: Duration) -> Result<Scratch, CacheError> {
         lock.lock().map_err(CacheError::write(path))?;
         // Before it was locked it looked like what a killed run left, and may have been swept.
         if is_at(&lock, path).map_err(CacheError::read(path))? {
-            return Ok(Scratch { folder, _lock: lock, _lease: lease });
+            let inside = path.join("inside");
+            fs::create_dir(&inside).map_err(CacheError::write(&inside))?;
+            return Ok(Scratch { _folder: folder, inside, _lock: lock, _lease: lease });
         }
     }
 }
