@@ -4,7 +4,9 @@ mod images;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    thread,
 };
 
 use miette::Diagnostic;
@@ -107,28 +109,37 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
     };
     let locks = locking::read_all_fresh(workshop, picks)?;
     let plans = plan(workshop, picks, &locks)?;
-    let steps = plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
     let trusted = |pick: &Pick| {
         let distribution = &workshop.project.distributions[pick.distribution];
         trust::verify(workshop, distribution, &locks[&pick.distribution], &pick.architectures, &pick.tiers)
     };
-    // An index is one thread's work for as long as a small tier takes to unpack.
-    let (trusted, packages) = rayon::join(|| Failures::gather(picks.iter().map(trusted)), || unpacked(workshop, steps));
+    // An index is one thread's work, for longer than small tiers take to make.
+    let (trusted, verdict) = thread::scope(|scope| {
+        let trusted = scope.spawn(|| Failures::gather(picks.iter().map(trusted)));
+        let verdict = compare(workshop, &plans, against.as_ref(), options);
+        (trusted.join().unwrap_or_else(|panic| resume_unwind(panic)), verdict)
+    });
     trusted?;
-    let packages = packages.map_err(Lack::into_failures)?;
-    check_digests(&plans, &packages)?;
+    let mut verdict = verdict?;
+    let opt_outs = locks.iter().flat_map(|(index, lock)| lock.opt_outs(&workshop.project.distributions[*index].name));
+    verdict.opt_outs = opt_outs.collect();
+    Ok(verdict)
+}
+
+/// Rebuilds what the plans ask for, and compares.
+fn compare(
+    workshop: &Workshop,
+    plans: &[Plan<'_>],
+    against: Option<&Discovered>,
+    options: &AuditOptions,
+) -> Result<Verdict, Failures> {
+    let steps = plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)));
+    let packages = unpacked(workshop, steps).map_err(Lack::into_failures)?;
+    check_digests(plans, &packages)?;
     let mut verdict = Verdict::new();
-    for plan in &plans {
+    for plan in plans {
         let named = &*plan.pick.named;
-        let mut one = One {
-            workshop,
-            plan,
-            named,
-            against: against.as_ref(),
-            options,
-            verdict: &mut verdict,
-            diff_ids: BTreeMap::new(),
-        };
+        let mut one = One { workshop, plan, named, against, options, verdict: &mut verdict, diff_ids: BTreeMap::new() };
         let images = one.images()?;
         let mut chain = Chain::new();
         for step in &plan.steps {
@@ -145,8 +156,6 @@ pub fn audit(workshop: &Workshop, picks: &[Pick], options: &AuditOptions) -> Res
         one.trees(&chain, &images)?;
         one.configs(&images)?;
     }
-    let opt_outs = locks.iter().flat_map(|(index, lock)| lock.opt_outs(&workshop.project.distributions[*index].name));
-    verdict.opt_outs = opt_outs.collect();
     Ok(verdict)
 }
 
