@@ -131,8 +131,14 @@ impl<'a> Suites<'a> {
     /// Those files of the indexes for one architecture that the cache has, by their SHA-256; read from it
     /// by a fetcher that is offline.
     pub fn kept(&self, offline: &Fetcher, architecture: Architecture) -> Result<Vec<(Sha256, PathBuf)>, ArchiveError> {
+        let mut parts = Vec::new();
+        for opened in self.suites.iter().filter(|opened| is_for(opened.source(), architecture)) {
+            if let Opened::Suite(suite) = opened {
+                suite.parts(architecture, self.archive, &mut parts)?;
+            }
+        }
         let mut files = Vec::new();
-        for part in self.parts(architecture, &Silent)? {
+        for part in parts {
             for (_, wanted) in part.forms.iter().filter_map(|form| part.wanted(form)) {
                 let Some(path) = offline.cache().find(&wanted.checksum, wanted.size)? else { continue };
                 let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());

@@ -37,11 +37,19 @@ import jsonschema
 from common import BINARY, ROOT, Wrong, expect, host, mirror_of, new_project, run, say
 from layouts import UNDO, need, started, work
 
-# Commands that other steps of .ci/run run, and the reason that they are not run here.
+# Commands that are not run here, and why: other steps of .ci/run run them, or they need a release.
 ELSEWHERE = {
     "cargo install --path .": "the program is there: `cargo run --release` makes the same",
     "cargo test": "a step of its own",
     "cargo test --features oracles": "a step of its own",
+    "sha256sum --check --ignore-missing SHA256SUMS": "of a release",
+    "gh attestation verify debstrata-1.2.3-amd64.tar.gz --repo OWNER/debstrata": "of a release",
+    'docker run --rm -v "$PWD:/work" registry.example.org/team/debstrata:1.2.3 '
+    "--mirror debian=https://mirror.example.org/debian build": "of a release; selfmade.py runs an image",
+    "mkdir packaging/debs && cp debstrata_*.deb packaging/debs": "of a release; selfmade.py makes them",
+    "cp debstrata.lock packaging/manifests/debian13": "of a release",
+    "debstrata -C packaging audit debian13/debstrata --arch all --against registry.example.org/team/debstrata:1.2.3":
+        "of a release; selfmade.py audits its own",
 }
 # Pages that debstrata writes itself.
 GENERATED = {

@@ -177,3 +177,20 @@ fn a_bundle_of_some_tiers_is_used_for_these() {
     with_bundle(&world, &bundle, elsewhere.path(), &["audit"]).exits(0).prints(&["equal: 1 layers"]);
     with_bundle(&world, &bundle, elsewhere.path(), &["build", "top"]).exits(3);
 }
+
+#[test]
+fn a_clone_that_never_locked_can_be_bundled() {
+    let world = World::small();
+    world.build();
+    // What a clone has: the lock, and the .debs that a build from it fetches.
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    fs::remove_dir_all(world.path("out")).unwrap();
+    world.run(&["build", "--locked"]).exits(0);
+    let bundle = world.path("out/bundle.tar");
+    world
+        .run(&["bundle", "--verbose", "--output", bundle.to_str().unwrap()])
+        .exits(0)
+        .says(&["the cache no longer has the InRelease of the lock"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    with_bundle(&world, &bundle, elsewhere.path(), &["audit"]).exits(0);
+}
