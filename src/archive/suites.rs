@@ -24,7 +24,7 @@ use crate::{
         release::{ReleaseFile, Sha512},
     },
     fetch::{Checksum, FetchError, Fetcher, Kind, Origin, Wanted},
-    ground::{Event, Observer, Sha256, Silent, Spanned, nearest, printable, read_at_most},
+    ground::{Event, Observer, Sha256, Spanned, nearest, printable, read_at_most},
     manifest::{Archive, ArchiveSource},
 };
 
