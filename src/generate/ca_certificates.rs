@@ -10,7 +10,7 @@
 //! update-ca-certificates has it. They come from the tree, whoever put them there. A tier that asks for the
 //! bundle without having the package adds them to that of its parents; those in it already are not repeated.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use sha1::{Digest as _, Sha1};
 
@@ -43,52 +43,56 @@ pub(super) fn make(request: &Request<'_>) -> Result<Vec<Made>, GenerateError> {
     if package.is_none() && own.is_empty() {
         return Err(GenerateError::NoCaCertificates { source_code: request.source.clone(), span: span.into() });
     }
+    let Bundle { text, parts } = assemble(request, own)?;
     let mut made = Vec::new();
-    let mut bundle = Vec::new();
-    let mut hashes = BTreeMap::new();
-    match package {
-        None => bundle = inherited(request)?.unwrap_or_default(),
-        Some(package) => {
-            for item in items(package) {
-                let start = bundle.len();
-                append(package, item, &mut bundle)?;
-                if form == CaCertificates::Hashed {
-                    made.extend(links(request, &item.path, &bundle[start..], &mut hashes)?);
-                }
-            }
+    if form == CaCertificates::Hashed {
+        let mut hashes = BTreeMap::new();
+        for (path, range) in parts {
+            made.extend(links(request, path, &text[range], &mut hashes)?);
         }
     }
-    for (path, origin, content) in own {
-        let Some(pem) = append_own(path, origin, content, &mut bundle)? else { continue };
-        if form == CaCertificates::Hashed {
-            made.extend(links(request, path, &pem, &mut hashes)?);
-        }
-    }
-    made.insert(0, Made::new(BUNDLE, bundle));
+    made.insert(0, Made::new(BUNDLE, text));
     Ok(made)
 }
 
 /// The bundle that this tier makes, or that its tree has.
 pub(super) fn bundle(request: &Request<'_>) -> Result<Option<Vec<u8>>, GenerateError> {
-    let mut bundle = match package(request) {
+    let asked = request.wish.ca_certificates.as_ref().is_some_and(|wish| wish.value != CaCertificates::Off);
+    let own = own(request);
+    match package(request) {
+        None if !asked || own.is_empty() => inherited(request),
+        _ => Ok(Some(assemble(request, own)?.text)),
+    }
+}
+
+/// A bundle that is made.
+struct Bundle<'a> {
+    text: Vec<u8>,
+    /// Which bytes are of which file; what is inherited is of none.
+    parts: Vec<(&'a RootPath, Range<usize>)>,
+}
+
+/// Puts together what the package has, or else the parents' bundle, and then one's own.
+fn assemble<'a>(request: &Request<'a>, own: Vec<Own<'a>>) -> Result<Bundle<'a>, GenerateError> {
+    let (mut text, mut parts) = (Vec::new(), Vec::new());
+    match package(request) {
+        None => text = inherited(request)?.unwrap_or_default(),
         Some(package) => {
-            let mut bundle = Vec::new();
-            items(package).into_iter().try_for_each(|item| append(package, item, &mut bundle))?;
-            bundle
-        }
-        None => {
-            let asked = request.wish.ca_certificates.as_ref().is_some_and(|wish| wish.value != CaCertificates::Off);
-            match inherited(request)? {
-                bundle if !asked => return Ok(bundle),
-                None if own(request).is_empty() => return Ok(None),
-                bundle => bundle.unwrap_or_default(),
+            for item in items(package) {
+                let start = text.len();
+                append(package, item, &mut text)?;
+                parts.push((&item.path, start..text.len()));
             }
         }
-    };
-    for (path, origin, content) in own(request) {
-        append_own(path, origin, content, &mut bundle)?;
     }
-    Ok(Some(bundle))
+    for own in own {
+        let start = text.len();
+        append_own(&own, &mut text)?;
+        if text.len() > start {
+            parts.push((own.0, start..text.len()));
+        }
+    }
+    Ok(Bundle { text, parts })
 }
 
 /// The bundle of the parents, or that a package or a manifest put there.
@@ -102,8 +106,11 @@ fn inherited(request: &Request<'_>) -> Result<Option<Vec<u8>>, GenerateError> {
     Ok(Some(bundle))
 }
 
-/// Certificates of one's own, in the order of their paths' names; and who put them there.
-fn own<'a>(request: &Request<'a>) -> Vec<(&'a RootPath, String, &'a Content)> {
+/// A file of one's own, and who put it there.
+type Own<'a> = (&'a RootPath, String, &'a Content);
+
+/// Certificates of one's own, in the order of their paths' names.
+fn own<'a>(request: &Request<'a>) -> Vec<Own<'a>> {
     let folder = RootPath::from_absolute(OWN).expect("a plain path");
     let files = request.rootfs.below(&folder).filter_map(|(path, entry)| match &entry.node {
         Node::File { content, .. } if path.name().ends_with(b".crt") => Some((path, entry.origin.to_string(), content)),
@@ -114,28 +121,23 @@ fn own<'a>(request: &Request<'a>) -> Vec<(&'a RootPath, String, &'a Content)> {
     own
 }
 
-/// Adds one's own to the bundle, unless it is there; gives back what it says.
-fn append_own(
-    path: &RootPath,
-    origin: String,
-    content: &Content,
-    bundle: &mut Vec<u8>,
-) -> Result<Option<Vec<u8>>, GenerateError> {
+/// Adds one's own to the bundle, unless it is there.
+fn append_own((path, origin, content): &Own<'_>, bundle: &mut Vec<u8>) -> Result<(), GenerateError> {
     let mut pem = Vec::new();
-    add(path, &origin, content, &mut pem)?;
+    add(path, origin, content, &mut pem)?;
     // A file in another form would silently be none.
     if certificates::read(&pem).ok().is_none_or(|found| found.is_empty()) {
-        return Err(GenerateError::NoPem { path: path.clone(), origin });
+        return Err(GenerateError::NoPem { path: (*path).clone(), origin: origin.clone() });
     }
     if memchr::memmem::find(bundle, &pem).is_some() {
-        return Ok(None);
+        return Ok(());
     }
     let size = bundle.len() as u64 + pem.len() as u64;
     if size > MOST_BYTES {
-        return Err(GenerateError::LargeBundle { package: origin, size, limit: MOST_BYTES });
+        return Err(GenerateError::LargeBundle { package: origin.clone(), size, limit: MOST_BYTES });
     }
     bundle.extend_from_slice(&pem);
-    Ok(Some(pem))
+    Ok(())
 }
 
 fn package<'a>(request: &Request<'a>) -> Option<&'a Package<'a>> {
