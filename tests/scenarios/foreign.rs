@@ -89,6 +89,17 @@ fn world() -> World {
     )
 }
 
+/// An index of a layout that names one manifest.
+fn index_of(root: &Path, named: &Descriptor) {
+    let index = Index {
+        schema_version: 2,
+        media_type: INDEX.to_owned(),
+        manifests: vec![named.clone()],
+        annotations: Texts::new(),
+    };
+    fs::write(root.join("index.json"), bytes(&index)).unwrap();
+}
+
 fn on(world: &World, digest: &str, rest: &str) {
     world.tier("top", &format!("parent = {{ oci = './base', digest = '{digest}' }}\n{rest}"));
 }
@@ -398,13 +409,7 @@ fn documents_that_are_no_images() {
         let text = manifest.to_string();
         let mut named = layout.blob("application/vnd.oci.image.manifest.v1+json", text.as_bytes());
         named.annotations = Texts::from([(REF_NAME.to_owned(), "x".to_owned())]);
-        let index = Index {
-            schema_version: 2,
-            media_type: INDEX.to_owned(),
-            manifests: vec![named.clone()],
-            annotations: Texts::new(),
-        };
-        fs::write(root.join("index.json"), bytes(&index)).unwrap();
+        index_of(&root, &named);
         on(&world, &named.digest.to_string(), "packages = ['loud']");
         let refused = world.run(&["lock"]).exits(2);
         assert!(flat(&refused.stderr).contains(expected), "{expected}: {}", refused.stderr);
@@ -420,13 +425,7 @@ fn documents_that_are_no_images() {
         "layers": [layer("application/vnd.docker.image.rootfs.diff.tar.gzip")],
     });
     let named = layout.blob("application/vnd.docker.distribution.manifest.v2+json", manifest.to_string().as_bytes());
-    let index = Index {
-        schema_version: 2,
-        media_type: INDEX.to_owned(),
-        manifests: vec![named.clone()],
-        annotations: Texts::new(),
-    };
-    fs::write(root.join("index.json"), bytes(&index)).unwrap();
+    index_of(&root, &named);
     on(&world, &named.digest.to_string(), "packages = ['loud']");
     world.run(&["build", "--format", "oci"]).exits(0);
     assert!(
