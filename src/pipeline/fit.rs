@@ -134,12 +134,12 @@ pub fn fit(workshop: &Workshop, options: &FitOptions) -> Result<Fitted, Failures
         let (all, locks) = answered(workshop, picks, *architecture, !options.tiers.is_empty())?;
         let plans = plan(workshop, &all, &locks)?;
         let mut tables = Tables::default();
-        tables.fill(workshop, &all, &plans, false)?;
-        let found = match judge(workshop, &all, &plans, &tables, &asked, numbers)? {
+        tables.fill(workshop, &plans, false)?;
+        let found = match judge(workshop, &plans, &tables, &asked, numbers)? {
             Some(found) => found,
             None => {
-                tables.fill(workshop, &all, &plans, true)?;
-                judge(workshop, &all, &plans, &tables, &asked, numbers)?.ok_or(NewError::Damaged)?
+                tables.fill(workshop, &plans, true)?;
+                judge(workshop, &plans, &tables, &asked, numbers)?.ok_or(NewError::Damaged)?
             }
         };
         sizes.extend(found.sizes);
@@ -226,10 +226,11 @@ struct Tables(BTreeMap<Sha256, Layer>);
 impl Tables {
     /// Recalls tables, and makes those that named tiers need and that are not there; with `anew` all of
     /// them.
-    fn fill(&mut self, workshop: &Workshop, picks: &[Pick], plans: &[Plan<'_>], anew: bool) -> Result<(), Failures> {
+    fn fill(&mut self, workshop: &Workshop, plans: &[Plan<'_>], anew: bool) -> Result<(), Failures> {
         let mut missing = Vec::new();
-        for (pick, plan) in picks.iter().zip(plans) {
-            let needed: BTreeSet<usize> = pick.named.iter().flat_map(|tier| plan.distribution.chain(*tier)).collect();
+        for plan in plans {
+            let needed: BTreeSet<usize> =
+                plan.pick.named.iter().flat_map(|tier| plan.distribution.chain(*tier)).collect();
             let mut lacking = BTreeSet::new();
             for step in &plan.steps {
                 let recalled = if anew { None } else { recall(workshop, &step.recipe)? };
@@ -312,14 +313,13 @@ struct Found {
 /// All files in all named tiers; `None` where a table is damaged.
 fn judge(
     workshop: &Workshop,
-    picks: &[Pick],
     plans: &[Plan<'_>],
     tables: &Tables,
     asked: &[Asked<'_>],
     numbers: &[usize],
 ) -> Result<Option<Found>, Failures> {
     let (mut judged, mut sizes, mut notes) = (Judged::new(), Sizes::new(), Vec::new());
-    for (pick, plan) in picks.iter().zip(plans) {
+    for plan in plans {
         let judge = Judge::new(plan.architecture);
         let numbered = tables.tiers(plan);
         let tiers: Vec<Tier<'_>> = numbered.iter().map(|(_, tier)| tier.clone()).collect();
@@ -333,7 +333,7 @@ fn judge(
             }
         };
         let advice = Advice { tiers: &tiers, architecture: plan.architecture, archive: &archive };
-        for (_, tier) in numbered.iter().filter(|(number, _)| pick.named.contains(number)) {
+        for (_, tier) in numbered.iter().filter(|(number, _)| plan.pick.named.contains(number)) {
             sizes.insert(tier.name.clone(), tier.size);
             for number in numbers {
                 let lacks = judge.lacks(tier, &asked[*number]);

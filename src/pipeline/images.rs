@@ -167,7 +167,7 @@ pub(super) fn publish(
 ) {
     for pick in picks.iter().filter(|_| formats.images()) {
         let distribution = &workshop.project.distributions[pick.distribution];
-        let plans = plans.iter().filter(|plan| plan.distribution.name == distribution.name);
+        let plans = plans.iter().filter(|plan| plan.pick.distribution == pick.distribution);
         let orders: Vec<Order<'_>> =
             plans.flat_map(|plan| orders(workshop, plan, &round.built, outputs, formats)).collect();
         let shared = orders.iter().filter(|_| formats.oci.is_some()).map(|order| {

@@ -55,7 +55,7 @@ pub(super) fn recipes(tiers: &Tiers) -> Result<Recipes, Failures> {
     let locks = locking::read_all_fresh(&tiers.workshop, &picks)?;
     let plans = plan(&tiers.workshop, &picks, &locks)?;
     let mut recipes = Recipes::new();
-    for (unit, plan) in tiers.units.iter().filter_map(|unit| Some((unit, of(tiers, &plans, unit)?))) {
+    for (unit, plan) in tiers.units.iter().filter_map(|unit| Some((unit, of(&plans, unit)?))) {
         let chain = plan.distribution.chain(unit.tier);
         let steps = plan.steps.iter().filter(|step| chain.contains(&step.tier));
         recipes.insert(unit.key.clone(), steps.map(|step| step.recipe).collect());
@@ -63,9 +63,8 @@ pub(super) fn recipes(tiers: &Tiers) -> Result<Recipes, Failures> {
     Ok(recipes)
 }
 
-fn of<'p, 'a>(tiers: &Tiers, plans: &'p [Plan<'a>], unit: &TierUnit) -> Option<&'p Plan<'a>> {
-    let distribution = &tiers.workshop.project.distributions[unit.distribution];
-    plans.iter().find(|plan| std::ptr::eq(plan.distribution, distribution) && plan.architecture == unit.architecture)
+fn of<'p, 'a>(plans: &'p [Plan<'a>], unit: &TierUnit) -> Option<&'p Plan<'a>> {
+    plans.iter().find(|plan| plan.pick.distribution == unit.distribution && plan.architecture == unit.architecture)
 }
 
 pub(super) fn gather<'a>(tiers: &'a Tiers, sought: &Sought<'_>) -> Result<Vec<Unit<'a>>, Failures> {
@@ -76,7 +75,7 @@ pub(super) fn gather<'a>(tiers: &'a Tiers, sought: &Sought<'_>) -> Result<Vec<Un
     let composed = |unit: &&TierUnit| sought.files && !sought.same.contains(&unit.key);
     let mut found: BTreeMap<&str, Unit<'a>> = BTreeMap::new();
     for current in &plans {
-        let of_plan = |unit: &&TierUnit| of(tiers, &plans, unit).is_some_and(|plan| std::ptr::eq(plan, current));
+        let of_plan = |unit: &&TierUnit| of(&plans, unit).is_some_and(|plan| std::ptr::eq(plan, current));
         let units: Vec<&TierUnit> = tiers.units.iter().filter(of_plan).collect();
         // Only what is compared is fetched and composed.
         let needed = picks(tiers, units.iter().copied().filter(composed));
