@@ -61,6 +61,7 @@ pub use workshop::{Settings, Warnings, Workshop};
 use self::{
     building::{Round, round},
     errors::{EditedLayers, Moved, Moving, StaleLock},
+    locking::Settled,
     packages::{GonePackage, Lack},
     plan::{Plan, plan},
 };
@@ -174,17 +175,12 @@ fn settle_locks(workshop: &Workshop, picks: &[Pick], locked: bool) -> Result<Loc
     let settle = |pick: &Pick| {
         let distribution = &workshop.project.distributions[pick.distribution];
         let path = locking::lock_path(distribution);
-        let old = locking::read_lock(distribution)?;
-        let why = match &old {
-            None => "there is no lock yet".to_owned(),
-            Some(lock) => {
-                match locking::staleness(distribution, lock, |architecture| pick.architectures.contains(&architecture))
-                {
-                    None => return Ok((pick.distribution, old.expect("matched as Some"))),
-                    Some(why) => why,
-                }
-            }
-        };
+        let (old, why) =
+            match locking::settled(distribution, |architecture| pick.architectures.contains(&architecture))? {
+                Settled::Fits(lock) => return Ok((pick.distribution, lock)),
+                Settled::Unfit { lock: None, why } => (None, format!("{why} yet")),
+                Settled::Unfit { lock, why } => (lock, why),
+            };
         if locked {
             return Err(StaleLock { lock: path, why }.into());
         }

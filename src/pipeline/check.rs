@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{
     Failures, Locks, Pick, Workshop,
     building::changes,
-    checking, locking,
+    checking,
+    locking::{self, Settled},
     packages::{Lack, check_digests, unpacked},
     plan::{Step, plan},
     stages::Stages,
@@ -119,14 +120,10 @@ pub fn check(workshop: &Workshop, picks: &[Pick]) -> Result<Checked, Failures> {
 /// The lock of a pick, or the finding that there is none that fits.
 fn settled(workshop: &Workshop, pick: &Pick) -> Result<Result<Lock, Found>, Failures> {
     let distribution = &workshop.project.distributions[pick.distribution];
-    let why = match locking::read_lock(distribution)? {
-        None => "there is no lock".to_owned(),
-        Some(lock) => {
-            match locking::staleness(distribution, &lock, |architecture| pick.architectures.contains(&architecture)) {
-                None => return Ok(Ok(lock)),
-                Some(why) => format!("it does not fit the manifests: {why}"),
-            }
-        }
+    let why = match locking::settled(distribution, |architecture| pick.architectures.contains(&architecture))? {
+        Settled::Fits(lock) => return Ok(Ok(lock)),
+        Settled::Unfit { lock: None, why } => why,
+        Settled::Unfit { lock: Some(_), why } => format!("it does not fit the manifests: {why}"),
     };
     let finding = Finding {
         lint: STALE_LOCK,

@@ -163,12 +163,9 @@ fn lock_one(workshop: &Workshop, distribution: &Distribution, options: &LockOpti
 pub fn check_lock(workshop: &Workshop, distributions: &[usize]) -> Result<Vec<Stale>, Failures> {
     let mut stale = Vec::new();
     for distribution in distributions.iter().map(|index| &workshop.project.distributions[*index]) {
-        let path = lock_path(distribution);
-        let why = match read_lock(distribution)? {
-            None => Some("there is no lock".to_owned()),
-            Some(lock) => staleness(distribution, &lock, |_| true),
-        };
-        stale.extend(why.map(|why| Stale { lock: path.display().to_string(), why }));
+        if let Settled::Unfit { why, .. } = settled(distribution, |_| true)? {
+            stale.push(Stale { lock: lock_path(distribution).display().to_string(), why });
+        }
     }
     Ok(stale)
 }
@@ -189,11 +186,7 @@ pub(super) fn read_lock(distribution: &Distribution) -> Result<Option<Lock>, Loc
 
 /// What keeps a lock from fitting the manifests and the folders of .debs that they name, for the
 /// architectures that matter, in words; `None`: it fits.
-pub(super) fn staleness(
-    distribution: &Distribution,
-    lock: &Lock,
-    matters: impl Fn(Architecture) -> bool,
-) -> Option<String> {
+fn staleness(distribution: &Distribution, lock: &Lock, matters: impl Fn(Architecture) -> bool) -> Option<String> {
     let stale = stale_tiers(distribution, lock, &matters);
     if !stale.is_fresh() {
         return Some(stale.to_string());
@@ -216,18 +209,36 @@ fn changed_debs(distribution: &Distribution, lock: &Lock, matters: impl Fn(Archi
     archive::changed_debs(&distribution.archive, packages)
 }
 
+/// A lock as it is kept.
+pub(super) enum Settled {
+    /// It fits the manifests.
+    Fits(Lock),
+    /// It does not, or is not there; and why.
+    Unfit { lock: Option<Lock>, why: String },
+}
+
+/// Reads a distribution's lock, and looks whether it fits for the architectures that matter.
+pub(super) fn settled(
+    distribution: &Distribution,
+    matters: impl Fn(Architecture) -> bool,
+) -> Result<Settled, LockError> {
+    let Some(lock) = read_lock(distribution)? else {
+        return Ok(Settled::Unfit { lock: None, why: "there is no lock".to_owned() });
+    };
+    Ok(match staleness(distribution, &lock, matters) {
+        None => Settled::Fits(lock),
+        Some(why) => Settled::Unfit { lock: Some(lock), why },
+    })
+}
+
 /// The lock, for those who only read it: one that is not there or does not fit is an error.
 pub(super) fn read_fresh(
     distribution: &Distribution,
     matters: impl Fn(Architecture) -> bool,
 ) -> Result<Lock, Failures> {
-    let path = lock_path(distribution);
-    let Some(lock) = read_lock(distribution)? else {
-        return Err(StaleLock { lock: path, why: "there is no lock".to_owned() }.into());
-    };
-    match staleness(distribution, &lock, matters) {
-        None => Ok(lock),
-        Some(why) => Err(StaleLock { lock: path, why }.into()),
+    match settled(distribution, matters)? {
+        Settled::Fits(lock) => Ok(lock),
+        Settled::Unfit { why, .. } => Err(StaleLock { lock: lock_path(distribution), why }.into()),
     }
 }
 
